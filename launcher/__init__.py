@@ -1,0 +1,35 @@
+"""Ollama launcher: start, watch and stop a local Ollama, and download models.
+
+The map of the house
+====================
+
+::
+
+    __main__.py      entry: command line (and, once it exists, the window)
+    core.py          builds and owns all services, without Qt
+    loop.py          make_loop(): the one place that knows qasync
+    tasks.py         TaskScope (owns one-shot tasks), run_blocking (owned worker threads)
+    errors.py        the root of the error tree
+    paths.py         our folders (platformdirs); bundled resources
+    diagnostics.py   logging, redaction, last-resort handlers
+    domain/          values and pure functions: all that is published or shown
+    ollama/          the HTTP API as an async client; public: ``from launcher.ollama import Client``
+    server/          find the binary, spawn and signal, supervise, probe, read the log
+    downloads/       transfers
+    library.py       installed and loaded models
+    settings.py      storage of the settings that domain/ declares
+    demo/            a simulated Ollama server
+    cli/             the command line
+
+The import rule
+===============
+
+``domain`` imports ``errors`` only. ``ollama`` imports ``domain`` and ``errors`` and is the only importer of httpx. The
+services (``server``, ``downloads``, ``library``, ``settings``) import neither Qt nor each other: what one needs of
+another is a callable that ``core`` hands in. ``cli`` and ``core`` wire. Only ``loop`` imports qasync.
+``tests/test_architecture.py`` holds the whole table.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

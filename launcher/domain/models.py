@@ -1,0 +1,45 @@
+"""Language models as the launcher shows them: installed on disk, loaded in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model in the models folder, as ``/api/tags`` lists it. Unknown is None, never a guess."""
+
+    name: str
+    size_bytes: int
+    digest: str
+    """64 hex digits, without a ``sha256:`` prefix."""
+    modified_at: datetime | None
+    family: str | None
+    parameter_size: str | None
+    quantization: str | None
+    capabilities: tuple[str, ...] | None
+    remote_host: str | None
+    """Set for a stub of a cloud model."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory, as ``/api/ps`` lists it."""
+
+    name: str
+    size_bytes: int
+    size_vram_bytes: int
+    """The part on a GPU: 0 is CPU only, equal to ``size_bytes`` is GPU only."""
+    context_length: int | None
+    expires_at: datetime | None
+    """None: kept for ever (or not told)."""
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is installed and what is loaded, read together. None: not known (yet, or any more)."""
+
+    installed: tuple[InstalledModel, ...] | None
+    loaded: tuple[LoadedModel, ...] | None
