@@ -1,0 +1,136 @@
+"""Who owns a one-shot task, and where blocking work runs.
+
+Knows asyncio and threads only; it must work on every loop, with Qt or without.
+
+A bare ``asyncio.create_task`` may vanish (the loop keeps weak references) and its failure is told when the collector
+comes by. :class:`TaskScope` holds its tasks, reports each failure once, and ends them in bounded time.
+
+:func:`run_blocking` runs on daemon threads of its own instead of the loop's default executor: that one is joined when
+the loop closes, so that one call stuck in a keyring or a dead network drive would keep the program from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+_CANCEL_GRACE_S = 0.5
+
+
+class TaskScope:
+    """Own the tasks that nobody awaits.
+
+    ``on_error(name, error)`` is called once for each task that fails; a cancelled one has not failed.
+    """
+
+    def __init__(self, on_error: Callable[[str, BaseException], None]) -> None:
+        self._on_error = on_error
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Tell how many tasks still run."""
+        return len(self._tasks)
+
+    def spawn(self, coro: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Start a task and own it; raises RuntimeError after :meth:`aclose` has begun."""
+        if self._closed:
+            coro.close()
+            raise RuntimeError(f"the scope is closed, {name!r} was not started")
+        task = asyncio.get_running_loop().create_task(coro, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def aclose(self, timeout_s: float = 3.0) -> list[str]:
+        """Cancel all tasks and await them for at most ``timeout_s``; return the names of those that did not end.
+
+        May be called twice, and from a task of the scope, which then ends by itself.
+        """
+        self._closed = True
+        waited_for = self._tasks - {asyncio.current_task()}
+        for task in waited_for:
+            task.cancel()
+        if not waited_for:
+            return []
+        _, stubborn = await asyncio.wait(waited_for, timeout=timeout_s)
+        names = sorted(task.get_name() for task in stubborn)
+        if names:
+            _log.warning("tasks did not end within %.1f s of their cancellation: %s", timeout_s, ", ".join(names))
+        return names
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            self._on_error(task.get_name(), error)
+
+
+async def run_blocking(fn: Callable[..., T], *args: Any, timeout_s: float | None = None) -> T:
+    """Call ``fn(*args)`` on a daemon thread of its own and await what it returns or raises.
+
+    Where ``fn`` has a parameter named ``cancel`` it gets a :class:`threading.Event` there; work that takes long looks
+    at it (every MiB) and gives up when it is set, which is when the await is cancelled or ``timeout_s`` has passed
+    (TimeoutError). Such work is then waited for, for half a second, so that its files are closed; other work is left
+    to itself: it neither delays the caller nor the end of the program, and what it returns is dropped.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+    cancel = threading.Event()
+    takes_cancel = _takes_cancel(fn)
+    context = contextvars.copy_context()
+
+    def deliver(result: T | None, error: BaseException | None) -> None:
+        if outcome.done():  # cancelled with the task that awaited it
+            return
+        if error is None:
+            outcome.set_result(result)  # type: ignore[arg-type] # T where there is no error
+        else:
+            outcome.set_exception(error)
+            outcome.exception()  # seen: an abandoned await must not be reported as never retrieved
+
+    def work() -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = context.run(fn, *args, cancel=cancel) if takes_cancel else context.run(fn, *args)
+        except StopIteration as stop:  # a future refuses it
+            error = RuntimeError("blocking work raised StopIteration")
+            error.__cause__ = stop
+        except BaseException as failure:  # noqa: BLE001 - belongs to the caller, whatever it is
+            error = failure
+        if cancel.is_set() and error is not None:
+            _log.debug("abandoned blocking work failed: %s", type(error).__name__)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+            loop.call_soon_threadsafe(deliver, result, error)
+
+    name = f"blocking-{getattr(fn, '__name__', type(fn).__name__)}"
+    threading.Thread(target=work, name=name, daemon=True).start()
+    try:
+        done, _ = await asyncio.wait({outcome}, timeout=timeout_s)
+        if done:
+            return outcome.result()
+        raise TimeoutError(f"{name} took longer than {timeout_s} s")
+    finally:
+        cancel.set()
+        if takes_cancel and not outcome.done():
+            await asyncio.wait({outcome}, timeout=_CANCEL_GRACE_S)
+
+
+def _takes_cancel(fn: Callable[..., object]) -> bool:
+    try:
+        return "cancel" in inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # some builtins tell no signature
+        return False
