@@ -1,0 +1,15 @@
+"""The server as a process: find, start, signal, watch and explain it, without knowing its HTTP API.
+
+The lower half knows one thing each and decides nothing::
+
+    errors.py         what can go wrong, in words made for people
+    find.py           where the ollama binary is, and its version
+    identity.py       whether a process is the one that was recorded
+    record.py         server.json and server.lock: what two launchers at once agree on
+    spawn.py          start a child that outlives us, and hear of its end
+    signals.py        end a process group that was checked, and sweep what a dead server left
+    log.py            the file that the server writes: rotate, cut, follow, mask
+    port.py           who holds a port
+    models_folder.py  which folder the models are in, and who else uses it
+    explain.py        why a server ended, from its exit and its last lines
+"""

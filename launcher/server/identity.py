@@ -1,0 +1,325 @@
+"""Whether a process is the one that was recorded, and whether a group is still made of ours only.
+
+A process number is used again; what identifies a process is boot, number and start together. Knows the system's
+process table and a :class:`.record.ServerRecord`, signals nothing. All blocking, a few milliseconds each; on Linux
+read from ``/proc`` directly (a whole table costs 4 ms, psutil's import alone costs 18).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.server.record import ServerRecord
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_DELETED = " (deleted)"
+_TIME_PREFIX = "time:"
+# A boot time that is computed from the clock moves when the clock is set.
+_BOOT_TIME_SLACK_S = 60
+_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One row of the process table."""
+
+    pid: int
+    parent: int
+    group: int
+    session: int
+    start: int
+    dead: bool
+    """A zombie: it has ended, only nobody has asked how. Where nobody reaps, it stays so for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A live process of a group; ``exe`` is None where the system does not tell (another user's)."""
+
+    pid: int
+    start: int
+    exe: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCheck:
+    """Who lives in a recorded group. Zombies are not counted."""
+
+    members: tuple[Member, ...]
+    """Checked: ours."""
+    strangers: tuple[Member, ...]
+    """In the group, and not known to be ours."""
+    leader_alive: bool
+    """The recorded process itself lives."""
+
+    @property
+    def gone(self) -> bool:
+        """Nothing of ours is left."""
+        return not self.members
+
+    @property
+    def may_signal(self) -> bool:
+        """The whole group may be signalled."""
+        return bool(self.members) and not self.strangers
+
+
+_NOBODY = GroupCheck((), (), False)
+
+
+def boot_id() -> str:
+    """Tell a text that differs after each boot of the machine."""
+    if sys.platform == "linux":
+        try:
+            return _BOOT_ID.read_text(encoding="ascii").strip()
+        except OSError:
+            pass
+    elif sys.platform == "darwin":
+        session = _darwin_boot_session()
+        if session:
+            return session
+    import psutil
+
+    return f"{_TIME_PREFIX}{round(psutil.boot_time())}"
+
+
+def same_boot(recorded: str, current: str) -> bool:
+    """Tell whether two answers of :func:`boot_id` speak of one boot."""
+    if recorded.startswith(_TIME_PREFIX) and current.startswith(_TIME_PREFIX):
+        try:
+            apart_s = int(recorded.removeprefix(_TIME_PREFIX)) - int(current.removeprefix(_TIME_PREFIX))
+        except ValueError:
+            return False
+        return abs(apart_s) <= _BOOT_TIME_SLACK_S
+    return bool(recorded) and recorded == current
+
+
+def start_of(pid: int) -> int | None:
+    """Tell when a process started, as a number that only compares: None when there is no such process.
+
+    Linux: clock ticks since boot (field 22 of ``/proc/<pid>/stat``); elsewhere microseconds since the epoch.
+    """
+    process = read_process(pid)
+    return None if process is None else process.start
+
+
+def is_alive(pid: int, start: int) -> bool:
+    """Tell whether the process with this number *and* this start runs; one that is gone or a zombie is dead."""
+    process = read_process(pid)
+    return process is not None and process.start == start and not process.dead
+
+
+def is_recorded_alive(record: ServerRecord, current_boot: str | None = None) -> bool:
+    """Tell whether the recorded process itself lives."""
+    if record.pid is None or record.start is None:
+        return False
+    return same_boot(record.boot_id, current_boot or boot_id()) and is_alive(record.pid, record.start)
+
+
+def executable_of(pid: int) -> str | None:
+    """Tell the file that a process runs, without the mark that Linux adds once it was replaced on disk."""
+    if sys.platform == "linux":
+        try:
+            exe = os.readlink(f"/proc/{pid}/exe")
+        except OSError:
+            return None
+        return exe.removesuffix(_DELETED)
+    import psutil
+
+    try:
+        return os.path.realpath(psutil.Process(pid).exe()) or None
+    except (psutil.Error, OSError):
+        return None
+
+
+def list_group(group: int) -> tuple[Process, ...]:
+    """List who is in a process group or in the session of that number, zombies included.
+
+    Windows has neither: there it is the process of that number and all that descend from it, which its end does not
+    change, for a child keeps the number of its dead parent.
+    """
+    if sys.platform == "win32":
+        return _descendants(group)
+    return tuple(process for process in processes() if group in (process.group, process.session))
+
+
+def check_group(record: ServerRecord, current_boot: str | None = None) -> GroupCheck:
+    """List who lives in the recorded group, and tell ours from strangers.
+
+    A process is ours when all of this holds: the boot is the recorded one; its session is the recorded group; it
+    started no earlier than the recorded process; its executable is one of the recorded ones or lies where the
+    engine keeps its helpers. The recorded process itself, known by number and exact start, needs no more: it may have
+    replaced its program. A number that belongs to another process now proves that the recorded group has ended:
+    the system does not give it away while the group has a member.
+    """
+    if record.group is None or record.start is None or not same_boot(record.boot_id, current_boot or boot_id()):
+        return _NOBODY
+    living = [process for process in list_group(record.group) if not process.dead]
+    leader = next((process for process in living if process.pid == record.pid), None)
+    leader_alive = leader is not None and leader.start == record.start
+    if leader is not None and not leader_alive:
+        return _NOBODY
+    known = [_comparable(exe) for exe in record.exes]
+    folders = _helper_folders(record.exes)
+    members: list[Member] = []
+    strangers: list[Member] = []
+    for process in living:
+        exe = executable_of(process.pid)
+        member = Member(process.pid, process.start, exe)
+        is_leader = leader_alive and process.pid == record.pid
+        if is_leader or (
+            process.session == record.group
+            and process.start >= record.start
+            and exe is not None
+            and (_comparable(exe) in known or _is_helper(exe, folders))
+        ):
+            members.append(member)
+        elif exe is None and not _still_there(process):
+            continue  # ended between the two looks
+        else:
+            strangers.append(member)
+    return GroupCheck(tuple(members), tuple(strangers), leader_alive)
+
+
+def observed_exes(pid: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Add to ``known`` what the process runs now.
+
+    A wrapper script may replace itself by another program after it was spawned; looked at again when the server
+    answers, the record then knows what its children will run, too.
+    """
+    exe = executable_of(pid)
+    return known if exe is None or exe in known else (*known, exe)
+
+
+def processes() -> Iterator[Process]:
+    """Walk through the process table; who ends meanwhile is left out."""
+    if sys.platform == "linux":
+        for name in os.listdir("/proc"):
+            if name.isdigit() and (process := read_process(int(name))) is not None:
+                yield process
+        return
+    import psutil
+
+    for pid in psutil.pids():
+        if (process := read_process(pid)) is not None:
+            yield process
+
+
+def read_process(pid: int) -> Process | None:
+    """Look one process up; None when there is none (or the system does not tell)."""
+    if sys.platform == "linux":
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                text = file.read()
+        except OSError:
+            return None
+        # The name in parentheses may hold spaces and parentheses itself (proc(5)); fields count from 3 after it.
+        fields = text[text.rfind(b")") + 2 :].split()
+        if len(fields) < 20:
+            return None
+        return Process(
+            pid=pid,
+            parent=int(fields[1]),
+            group=int(fields[2]),
+            session=int(fields[3]),
+            start=int(fields[19]),
+            dead=fields[0] in (b"Z", b"X", b"x"),
+        )
+    import psutil
+
+    try:
+        entry = psutil.Process(pid)
+        with entry.oneshot():
+            start = round(entry.create_time() * _MICROSECONDS)
+            parent = entry.ppid()
+            dead = entry.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        if sys.platform == "win32":
+            group = session = pid
+        else:
+            group, session = os.getpgid(pid), os.getsid(pid)
+    except (psutil.Error, OSError):
+        return None
+    return Process(pid=pid, parent=parent, group=group, session=session, start=start, dead=dead)
+
+
+def _still_there(process: Process) -> bool:
+    now = read_process(process.pid)
+    return now is not None and now.start == process.start and not now.dead
+
+
+def _descendants(root: int) -> tuple[Process, ...]:
+    """Walk down from a process that may have ended; ``session`` of all found is made ``root``."""
+    children: dict[int, list[Process]] = {}
+    found: list[Process] = []
+    for process in processes():
+        children.setdefault(process.parent, []).append(process)
+        if process.pid == root:
+            found.append(process)
+    oldest = {process.pid: process.start for process in found}
+    queue = [root]
+    while queue:
+        parent = queue.pop()
+        for child in children.get(parent, ()):
+            # A number used again makes strangers look like children; they are older than their "parent".
+            if child.pid != root and child.start >= oldest.get(parent, 0):
+                oldest[child.pid] = child.start
+                found.append(child)
+                queue.append(child.pid)
+    return tuple(
+        Process(
+            pid=process.pid,
+            parent=process.parent,
+            group=root,
+            session=root,
+            start=process.start,
+            dead=process.dead,
+        )
+        for process in found
+    )
+
+
+def _helper_folders(exes: tuple[str, ...]) -> list[str]:
+    """Tell where the engine looks for ``llama-server`` and its like (ml/path.go, llm/llama_binary.go, 0.33)."""
+    folders: list[str] = []
+    for exe in exes:
+        home = os.path.dirname(os.path.realpath(exe))
+        folders.append(_comparable(os.path.join(home, "..", "lib", "ollama")))
+        folders.append(_comparable(os.path.join(home, "lib", "ollama")))
+        if sys.platform == "darwin":
+            folders.append(_comparable(home))
+    return folders
+
+
+def _is_helper(exe: str, folders: list[str]) -> bool:
+    path = _comparable(exe)
+    for folder in folders:
+        if not path.startswith(folder + os.sep):
+            continue
+        # On macOS the helpers lie beside the binary, which may be a folder of many programs.
+        flat = sys.platform == "darwin" and not folder.endswith(os.path.join("lib", "ollama"))
+        if not flat or os.path.basename(path).startswith(("llama-", "ollama")):
+            return True
+    return False
+
+
+def _comparable(path: str) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _darwin_boot_session() -> str:
+    if sys.platform != "darwin":
+        return ""
+    import ctypes
+
+    try:
+        libc = ctypes.CDLL(None)
+        size = ctypes.c_size_t(64)
+        text = ctypes.create_string_buffer(size.value)
+        if libc.sysctlbyname(b"kern.bootsessionuuid", text, ctypes.byref(size), None, ctypes.c_size_t(0)) != 0:
+            return ""
+        return text.value.decode("ascii", errors="replace")
+    except (OSError, AttributeError):
+        return ""

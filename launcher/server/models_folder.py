@@ -1,0 +1,284 @@
+"""The folder that the models are in: which one it is, who else uses it, and what a start would remove from it.
+
+Knows Ollama's layout of that folder and the process table, not HTTP. Two servers on one folder prune each other's
+files, so whoever uses it is looked for before a start. All blocking.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.errors import StorageError
+from launcher.server import identity
+from launcher.server.record import ServerRecord
+
+SERVICE_MODELS_FOLDER = Path("/usr/share/ollama/.ollama/models")
+"""Where the system service that the installer makes for Linux keeps its models (scripts/install.sh, 0.33)."""
+
+_PARTIAL = re.compile(r"sha256-(?P<digest>[0-9a-f]{64})-partial(?:-\d+)?")
+_PARTIAL_CONTENT = re.compile(r"sha256-[0-9a-f]{64}-partial")
+_SERVE_WORDS = ("serve", "start")
+_OLLAMA_NAMES = ("ollama", "ollama.exe")
+_DEMO_MODULES = ("launcher.demo", "launcher")
+_DEMO_NAMES = ("ollama-launcher", "ollama-launcher.exe")
+_WORDS_LOOKED_AT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class FolderUser:
+    """A live server that uses a models folder. Unknown is None."""
+
+    pid: int
+    name: str | None
+    user: str | None
+    address: str | None
+    """As its ``OLLAMA_HOST`` says it, or as recorded; None where it was not set or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshOutcome:
+    refreshed: int
+    """Files whose time is now."""
+    unwritable: bool
+    """Some could not be refreshed; the start needs ``OLLAMA_NOPRUNE=1``, or their downloads begin anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    pid: int
+    session: int
+    name: str | None
+    uid: int | None
+    environ: Mapping[str, str] | None
+
+
+def models_folder(environ: Mapping[str, str]) -> Path:
+    """Tell which folder a server with this environment uses (``Models``, envconfig/config.go, 0.33).
+
+    Raises :class:`StorageError` where neither ``OLLAMA_MODELS`` nor a home folder is set.
+    """
+    named = _clean(environ.get("OLLAMA_MODELS", ""))
+    if named:
+        return Path(named)
+    home = environ.get("USERPROFILE" if sys.platform == "win32" else "HOME", "")
+    if not home:
+        raise StorageError(
+            "Your home folder is not known, so the models folder is not either.",
+            hint="Set HOME, or name the models folder in OLLAMA_MODELS.",
+        )
+    return Path(home, ".ollama", "models")
+
+
+def live_users(
+    folder: Path, records: Sequence[ServerRecord] = (), *, except_group: int | None = None
+) -> list[FolderUser]:
+    """List the live servers that use ``folder``: recorded ones, and what the process table shows.
+
+    A process whose environment may not be read (another user's) is taken to use its user's default folder. One server
+    is listed once, however many processes it has; ``except_group`` is left out.
+    """
+    users: dict[int, FolderUser] = {}
+    boot = identity.boot_id()
+    for record in records:
+        if record.pid is None or record.group == except_group or not record.models:
+            continue
+        if identity.is_recorded_alive(record, boot) and _is_same(folder, Path(record.models), None):
+            session = record.group or record.pid
+            users[session] = FolderUser(record.pid, "ollama", _user_name(_uid_of(record.pid)), record.address or None)
+    for server in _servers():
+        if except_group in (server.session, server.pid) or server.session in users:
+            continue
+        if any(_is_same(folder, used, server.pid) for used in _folders_of(server)):
+            address = _clean(server.environ.get("OLLAMA_HOST", "")) if server.environ else ""
+            users[server.session] = FolderUser(server.pid, server.name, _user_name(server.uid), address or None)
+    return list(users.values())
+
+
+def refresh_partials(folder: Path) -> RefreshOutcome:
+    """Make all files of unfinished downloads look new, right before a start.
+
+    A starting server removes partial files older than an hour, one by one; a download that loses only some of them
+    fails later (server/images.go and server/download.go, 0.33). So all files of a digest are refreshed or none counts.
+    """
+    refreshed = 0
+    unwritable = False
+    for path in _partials(folder, _PARTIAL):
+        try:
+            os.utime(path)  # "now" may be set by whoever may write, another time only by the owner
+        except FileNotFoundError:
+            continue
+        except OSError:
+            unwritable = True
+        else:
+            refreshed += 1
+    return RefreshOutcome(refreshed, unwritable)
+
+
+def pulls_active(folder: Path, within_s: float, now_s: float) -> bool:
+    """Tell whether a download has written within the last ``within_s`` seconds before ``now_s`` (wall clock)."""
+    for path in _partials(folder, _PARTIAL_CONTENT):
+        with suppress(OSError):
+            if now_s - path.stat().st_mtime <= within_s:
+                return True
+    return False
+
+
+def _partials(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
+    try:
+        names = os.listdir(folder / "blobs")
+    except OSError:  # not there yet, or not ours to read: the start will say so
+        return
+    for name in sorted(names):
+        if pattern.fullmatch(name):
+            yield folder / "blobs" / name
+
+
+def _servers() -> Iterator[_Server]:
+    own = os.getpid()
+    for process in identity.processes():
+        if process.dead or process.pid == own:
+            continue
+        words = _command_of(process.pid)
+        if words and _is_server(words):
+            yield _Server(
+                pid=process.pid,
+                session=process.session,
+                name=_name_of(words),
+                uid=_uid_of(process.pid),
+                environ=_environ_of(process.pid),
+            )
+
+
+def _is_server(words: Sequence[str]) -> bool:
+    """Tell whether a command line is ``ollama serve``, by an interpreter or not, or that of the simulated server."""
+    looked_at = list(words[:_WORDS_LOOKED_AT])
+    for place, word in enumerate(looked_at[:-1]):
+        following = looked_at[place + 1 :]
+        name = os.path.basename(word).lower()
+        if name in _OLLAMA_NAMES and following[0] in _SERVE_WORDS:
+            return True
+        if name in _DEMO_NAMES and following[:2] == ["demo", "serve"]:
+            return True
+        if word == "-m" and following[0] in _DEMO_MODULES:
+            wanted = ["serve"] if following[0] == "launcher.demo" else ["demo", "serve"]
+            return following[1 : 1 + len(wanted)] == wanted
+    return False
+
+
+def _name_of(words: Sequence[str]) -> str | None:
+    for word in words[:_WORDS_LOOKED_AT]:
+        if os.path.basename(word).lower() in _OLLAMA_NAMES:
+            return "ollama"
+    return "simulated ollama"
+
+
+def _folders_of(server: _Server) -> Iterable[Path]:
+    if server.environ is not None:
+        with suppress(StorageError):
+            return [models_folder(server.environ)]
+        return []
+    home = _home_of(server.uid)
+    return [] if home is None else [home / ".ollama" / "models"]
+
+
+def _is_same(folder: Path, used: Path, pid: int | None) -> bool:
+    """Tell whether ``used``, as the process sees it, is ``folder`` as we see it."""
+    if pid is not None and sys.platform == "linux":
+        if not used.is_absolute():
+            with suppress(OSError):
+                used = Path(os.readlink(f"/proc/{pid}/cwd"), used)
+        if _has_other_root(pid):
+            # In a container the same path is another folder, and another path may be the same one.
+            with suppress(OSError):
+                return os.path.samestat(os.stat(folder), os.stat(f"/proc/{pid}/root{used}"))
+            return False
+    with suppress(OSError):
+        return os.path.samefile(folder, used)
+    return os.path.normcase(os.path.realpath(folder)) == os.path.normcase(os.path.realpath(used))
+
+
+def _has_other_root(pid: int) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
+    except OSError:  # another user's: nothing but its path can be compared
+        return False
+
+
+def _command_of(pid: int) -> list[str]:
+    if sys.platform == "linux":
+        try:
+            raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return []
+        return [os.fsdecode(word) for word in raw.split(b"\0")[:_WORDS_LOOKED_AT]]
+    import psutil
+
+    try:
+        return psutil.Process(pid).cmdline()
+    except (psutil.Error, OSError):
+        return []
+
+
+def _environ_of(pid: int) -> Mapping[str, str] | None:
+    if sys.platform == "linux":
+        try:
+            raw = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return None
+        pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if b"=" in entry)
+        return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+    import psutil
+
+    try:
+        return psutil.Process(pid).environ()
+    except (psutil.Error, OSError):
+        return None
+
+
+def _uid_of(pid: int) -> int | None:
+    if sys.platform == "linux":
+        try:
+            return os.stat(f"/proc/{pid}").st_uid
+        except OSError:
+            return None
+    if sys.platform == "win32":
+        return None
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).uids().real)
+    except (psutil.Error, OSError):
+        return None
+
+
+def _user_name(uid: int | None) -> str | None:
+    if sys.platform == "win32" or uid is None:
+        return None
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _home_of(uid: int | None) -> Path | None:
+    if sys.platform == "win32" or uid is None:
+        return None
+    import pwd
+
+    try:
+        return Path(pwd.getpwuid(uid).pw_dir)
+    except KeyError:
+        return None
+
+
+def _clean(value: str) -> str:
+    """Trim as ``Var`` does (envconfig/config.go:375, 0.33): spaces, then surrounding quotes."""
+    return value.strip().strip("\"'")
