@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,14 @@ def start_of(pid: int) -> int | None:
     """
     process = read_process(pid)
     return None if process is None else process.start
+
+
+def wall_time(start: int) -> float:
+    """Turn an answer of :func:`start_of` into seconds since the epoch, as the clock says it now."""
+    if sys.platform == "linux":
+        up_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return time.time() - up_s + start / os.sysconf("SC_CLK_TCK")
+    return start / _MICROSECONDS
 
 
 def is_alive(pid: int, start: int) -> bool:

@@ -100,6 +100,11 @@ def live_users(
     return list(users.values())
 
 
+def is_server(pid: int) -> bool:
+    """Tell whether the process is an ``ollama serve``, the simulated one included."""
+    return _is_server(_command_of(pid))
+
+
 def refresh_partials(folder: Path) -> RefreshOutcome:
     """Make all files of unfinished downloads look new, right before a start.
 
