@@ -12,7 +12,7 @@ the loop closes, so that one call stuck in a keyring or a dead network drive wou
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import concurrent.futures
 import contextvars
 import inspect
 import logging
@@ -78,55 +78,60 @@ class TaskScope:
             self._on_error(task.get_name(), error)
 
 
+class DaemonThreads(concurrent.futures.Executor):
+    """Run each call on a daemon thread of its own: none waits for another, and the end of the program for none."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> concurrent.futures.Future[T]:
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except StopIteration as stop:  # an asyncio future of Python 3.11 refuses it, and would never be done
+                future.set_exception(RuntimeError(f"{_name(fn)} raised StopIteration: {stop.value!r}"))
+            except BaseException as error:  # noqa: BLE001 - belongs to whoever waits, whatever it is
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=work, name=f"blocking-{_name(fn)}", daemon=True).start()
+        return future
+
+
 async def run_blocking(fn: Callable[..., T], *args: Any, timeout_s: float | None = None) -> T:
     """Call ``fn(*args)`` on a daemon thread of its own and await what it returns or raises.
 
     Where ``fn`` has a parameter named ``cancel`` it gets a :class:`threading.Event` there; work that takes long looks
     at it (every MiB) and gives up when it is set, which is when the await is cancelled or ``timeout_s`` has passed
     (TimeoutError). Such work is then waited for, for half a second, so that its files are closed; other work is left
-    to itself: it neither delays the caller nor the end of the program, and what it returns is dropped.
+    to itself: it neither delays the caller nor the end of the program, and what it returns or raises is dropped.
     """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
     cancel = threading.Event()
     takes_cancel = _takes_cancel(fn)
     context = contextvars.copy_context()
 
-    def deliver(result: T | None, error: BaseException | None) -> None:
-        if outcome.done():  # cancelled with the task that awaited it
-            return
-        if error is None:
-            outcome.set_result(result)  # type: ignore[arg-type] # T where there is no error
-        else:
-            outcome.set_exception(error)
-            outcome.exception()  # seen: an abandoned await must not be reported as never retrieved
+    def call() -> T:
+        return context.run(fn, *args, cancel=cancel) if takes_cancel else context.run(fn, *args)
 
-    def work() -> None:
-        result: T | None = None
-        error: BaseException | None = None
-        try:
-            result = context.run(fn, *args, cancel=cancel) if takes_cancel else context.run(fn, *args)
-        except StopIteration as stop:  # a future refuses it
-            error = RuntimeError("blocking work raised StopIteration")
-            error.__cause__ = stop
-        except BaseException as failure:  # noqa: BLE001 - belongs to the caller, whatever it is
-            error = failure
-        if cancel.is_set() and error is not None:
-            _log.debug("abandoned blocking work failed: %s", type(error).__name__)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
-            loop.call_soon_threadsafe(deliver, result, error)
-
-    name = f"blocking-{getattr(fn, '__name__', type(fn).__name__)}"
-    threading.Thread(target=work, name=name, daemon=True).start()
+    call.__name__ = _name(fn)  # names the thread
+    outcome = asyncio.wrap_future(DaemonThreads().submit(call))
     try:
-        done, _ = await asyncio.wait({outcome}, timeout=timeout_s)
-        if done:
-            return outcome.result()
-        raise TimeoutError(f"{name} took longer than {timeout_s} s")
+        await asyncio.wait({outcome}, timeout=timeout_s)
+        if not outcome.done():
+            raise TimeoutError(f"{_name(fn)} took longer than {timeout_s} s")
+        return outcome.result()
     finally:
         cancel.set()
         if takes_cancel and not outcome.done():
             await asyncio.wait({outcome}, timeout=_CANCEL_GRACE_S)
+        if not outcome.cancel():
+            outcome.exception()  # seen, should this await have been cancelled at the same moment
+
+
+def _name(fn: object) -> str:
+    return str(getattr(fn, "__name__", type(fn).__name__))
 
 
 def _takes_cancel(fn: Callable[..., object]) -> bool:
