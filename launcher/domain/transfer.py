@@ -146,8 +146,8 @@ def new_transfer(model: str, now_s: float) -> Transfer:
     return Transfer(model=model, phase=Phase.QUEUED, added_s=now_s)
 
 
-def reopened(transfer: Transfer, now_s: float) -> Transfer:
-    """Begin another attempt: a first one, one after a pause, or one after a failure.
+def reopened(transfer: Transfer, now_s: float, *, phase: Phase = Phase.CONNECTING) -> Transfer:
+    """Begin another attempt: a first one, one after a pause, or one after a failure. ``phase`` may be QUEUED: wait.
 
     What was shown stays until the server has spoken about the layer again; then its word counts, also when it has less
     than before (a killed server forgets what its unfinished parts had).
@@ -156,7 +156,7 @@ def reopened(transfer: Transfer, now_s: float) -> Transfer:
     ledger = replace(transfer.ledger, layers=layers, active="", received_bytes=0, samples=(), changed_s=now_s)
     return replace(
         transfer,
-        phase=Phase.CONNECTING,
+        phase=phase,
         rate_bps=None,
         eta_s=None,
         trouble=Trouble.NONE,

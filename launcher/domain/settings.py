@@ -1,0 +1,151 @@
+"""What can be set: the values, their declaration, and how they follow from what a file holds.
+
+The table is the only place that knows a setting's key, kind, default and words; storage, command line and window
+read it. Nothing here knows where the file is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any
+
+from launcher.domain.address import Address
+from launcher.errors import InvalidInput
+
+
+class InvalidSetting(InvalidInput):
+    """A setting that does not exist, or a value that it cannot have."""
+
+
+class OnQuit(Enum):
+    """What becomes of a server that we started when the launcher ends."""
+
+    STOP = "stop"
+    LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, always complete: what a file does not say has its default."""
+
+    ollama_binary: str = ""
+    """Path of the ``ollama`` program; empty: look for it."""
+    address: str = ""
+    """Where the server listens, as OLLAMA_HOST spells it; empty: what OLLAMA_HOST says, else the default."""
+    on_quit: OnQuit = OnQuit.STOP
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person should be told once, and that stopped nothing."""
+
+    title: str
+    hint: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One row of the table. ``read`` makes the value of what JSON holds, or raises InvalidSetting."""
+
+    key: str
+    default: object
+    label: str
+    help: str
+    read: Callable[[object], object]
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise InvalidSetting("must be a text")
+    if "\0" in raw or "\n" in raw:
+        raise InvalidSetting("must be one line of text")
+    return raw.strip()
+
+
+def _address(raw: object) -> str:
+    text = _text(raw)
+    if text:
+        Address.parse(text)
+    return text
+
+
+def _on_quit(raw: object) -> OnQuit:
+    if isinstance(raw, OnQuit):
+        return raw
+    for choice in OnQuit:
+        if raw == choice.value:
+            return choice
+    raise InvalidSetting("must be one of: " + ", ".join(choice.value for choice in OnQuit))
+
+
+DECLARATIONS: tuple[Declaration, ...] = (
+    Declaration(
+        key="ollama_binary",
+        default="",
+        label="Ollama program",
+        help="Path of the ollama program. Empty: the launcher looks for it.",
+        read=_text,
+    ),
+    Declaration(
+        key="address",
+        default="",
+        label="Address",
+        help="Where the server listens, for example 127.0.0.1:11434. Empty: OLLAMA_HOST, else the default.",
+        read=_address,
+    ),
+    Declaration(
+        key="on_quit",
+        default=OnQuit.STOP,
+        label="When the launcher ends",
+        help="What becomes of a server that the launcher started: stop it, or leave it running.",
+        read=_on_quit,
+    ),
+)
+
+_BY_KEY = {declaration.key: declaration for declaration in DECLARATIONS}
+
+
+def read_setting(key: str, raw: object) -> object:
+    """The value of one setting; raises InvalidSetting that names it."""
+    declaration = _BY_KEY.get(key)
+    if declaration is None:
+        raise InvalidSetting(f"There is no setting “{key}”.", hint="Settings are: " + ", ".join(_BY_KEY) + ".")
+    try:
+        return declaration.read(raw)
+    except InvalidInput as error:
+        raise InvalidSetting(
+            f"The setting “{key}” cannot be {_shown(raw)}: {error.title.rstrip('.')}.",
+            hint=error.hint,
+            detail=error.detail,
+        ) from error
+
+
+def read_settings(raw: Mapping[str, object]) -> tuple[Settings, tuple[Notice, ...]]:
+    """Take what can be taken; every value that cannot has its default instead, and a notice."""
+    values: dict[str, Any] = {}
+    notices: list[Notice] = []
+    for declaration in DECLARATIONS:
+        if declaration.key not in raw:
+            continue
+        try:
+            values[declaration.key] = read_setting(declaration.key, raw[declaration.key])
+        except InvalidSetting as error:
+            notices.append(Notice(error.title, hint="The default is used instead.", detail=error.hint))
+    return Settings(**values), tuple(notices)
+
+
+def written_setting(value: object) -> object:
+    """A setting's value as JSON holds it."""
+    return value.value if isinstance(value, Enum) else value
+
+
+def written_settings(settings: Settings) -> dict[str, object]:
+    return {field.name: written_setting(getattr(settings, field.name)) for field in fields(settings)}
+
+
+def _shown(raw: object) -> str:
+    text = repr(raw)
+    return text if len(text) <= 60 else text[:57] + "..."
