@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,11 @@ _TIME_PREFIX = "time:"
 # A boot time that is computed from the clock moves when the clock is set.
 _BOOT_TIME_SLACK_S = 60
 _MICROSECONDS = 1_000_000
+_SERVE_WORDS = ("serve", "start")
+_OLLAMA_NAMES = ("ollama", "ollama.exe")
+_DEMO_MODULES = ("launcher.demo", "launcher")
+_DEMO_NAMES = ("ollama-launcher", "ollama-launcher.exe")
+_WORDS_LOOKED_AT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +206,38 @@ def observed_exes(pid: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
     """
     exe = executable_of(pid)
     return known if exe is None or exe in known else (*known, exe)
+
+
+def command_of(pid: int) -> list[str]:
+    """Tell the command line of a process; empty where the system does not."""
+    if sys.platform == "linux":
+        try:
+            raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return []
+        return [os.fsdecode(word) for word in raw.removesuffix(b"\0").split(b"\0")] if raw else []
+    import psutil
+
+    try:
+        return psutil.Process(pid).cmdline()
+    except (psutil.Error, OSError):
+        return []
+
+
+def serves_ollama(words: Sequence[str]) -> bool:
+    """Tell whether a command line is ``ollama serve``, by an interpreter or not, or that of the simulated server."""
+    looked_at = list(words[:_WORDS_LOOKED_AT])
+    for place, word in enumerate(looked_at[:-1]):
+        following = looked_at[place + 1 :]
+        name = os.path.basename(word).lower()
+        if name in _OLLAMA_NAMES and following[0] in _SERVE_WORDS:
+            return True
+        if name in _DEMO_NAMES and following[:2] == ["demo", "serve"]:
+            return True
+        if word == "-m" and following[0] in _DEMO_MODULES:
+            wanted = ["serve"] if following[0] == "launcher.demo" else ["demo", "serve"]
+            return following[1 : 1 + len(wanted)] == wanted
+    return False
 
 
 def processes() -> Iterator[Process]:

@@ -23,11 +23,6 @@ SERVICE_MODELS_FOLDER = Path("/usr/share/ollama/.ollama/models")
 
 _PARTIAL = re.compile(r"sha256-(?P<digest>[0-9a-f]{64})-partial(?:-\d+)?")
 _PARTIAL_CONTENT = re.compile(r"sha256-[0-9a-f]{64}-partial")
-_SERVE_WORDS = ("serve", "start")
-_OLLAMA_NAMES = ("ollama", "ollama.exe")
-_DEMO_MODULES = ("launcher.demo", "launcher")
-_DEMO_NAMES = ("ollama-launcher", "ollama-launcher.exe")
-_WORDS_LOOKED_AT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,7 @@ class RefreshOutcome:
 class _Server:
     pid: int
     session: int
-    name: str | None
+    name: str
     uid: int | None
     environ: Mapping[str, str] | None
 
@@ -102,7 +97,7 @@ def live_users(
 
 def is_server(pid: int) -> bool:
     """Tell whether the process is an ``ollama serve``, the simulated one included."""
-    return _is_server(_command_of(pid))
+    return identity.serves_ollama(identity.command_of(pid))
 
 
 def refresh_partials(folder: Path) -> RefreshOutcome:
@@ -149,38 +144,15 @@ def _servers() -> Iterator[_Server]:
     for process in identity.processes():
         if process.dead or process.pid == own:
             continue
-        words = _command_of(process.pid)
-        if words and _is_server(words):
+        words = identity.command_of(process.pid)
+        if identity.serves_ollama(words):
             yield _Server(
                 pid=process.pid,
                 session=process.session,
-                name=_name_of(words),
+                name="ollama",
                 uid=_uid_of(process.pid),
                 environ=_environ_of(process.pid),
             )
-
-
-def _is_server(words: Sequence[str]) -> bool:
-    """Tell whether a command line is ``ollama serve``, by an interpreter or not, or that of the simulated server."""
-    looked_at = list(words[:_WORDS_LOOKED_AT])
-    for place, word in enumerate(looked_at[:-1]):
-        following = looked_at[place + 1 :]
-        name = os.path.basename(word).lower()
-        if name in _OLLAMA_NAMES and following[0] in _SERVE_WORDS:
-            return True
-        if name in _DEMO_NAMES and following[:2] == ["demo", "serve"]:
-            return True
-        if word == "-m" and following[0] in _DEMO_MODULES:
-            wanted = ["serve"] if following[0] == "launcher.demo" else ["demo", "serve"]
-            return following[1 : 1 + len(wanted)] == wanted
-    return False
-
-
-def _name_of(words: Sequence[str]) -> str | None:
-    for word in words[:_WORDS_LOOKED_AT]:
-        if os.path.basename(word).lower() in _OLLAMA_NAMES:
-            return "ollama"
-    return "simulated ollama"
 
 
 def _folders_of(server: _Server) -> Iterable[Path]:
@@ -213,21 +185,6 @@ def _has_other_root(pid: int) -> bool:
         return os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
     except OSError:  # another user's: nothing but its path can be compared
         return False
-
-
-def _command_of(pid: int) -> list[str]:
-    if sys.platform == "linux":
-        try:
-            raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            return []
-        return [os.fsdecode(word) for word in raw.split(b"\0")[:_WORDS_LOOKED_AT]]
-    import psutil
-
-    try:
-        return psutil.Process(pid).cmdline()
-    except (psutil.Error, OSError):
-        return []
 
 
 def _environ_of(pid: int) -> Mapping[str, str] | None:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.server import identity
+
 _LISTEN = "0A"
 _COMMAND_CHARACTERS = 200
 
@@ -44,6 +46,29 @@ def port_holder(host: str, port: int) -> Holder | None:
     if sys.platform == "linux":
         return _linux_holder(host, port)
     return _psutil_holder(host, port)
+
+
+def is_local_host(host: str) -> bool:
+    """Tell whether a server could listen on this host: an address of this machine, a name for it, or all of them.
+
+    Other names are not looked up: nobody starts a server under a name that only a name server knows.
+    """
+    bare = host.strip("[]").lower()
+    if bare in ("", "localhost", socket.gethostname().lower()):
+        return True
+    try:
+        address = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_unspecified:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 def is_port_bindable(host: str, port: int) -> bool:
@@ -147,7 +172,13 @@ def _holder_of_inode(port: int, uid: int, inode: str) -> Holder:
     user = _user_name(uid)
     if pid is None:
         return Holder(port, user=user)
-    return Holder(port, pid=pid, name=_name_of(pid), user=user, command=_command_of(pid))
+    return Holder(
+        port,
+        pid=pid,
+        name=_name_of(pid),
+        user=user,
+        command=" ".join(identity.command_of(pid))[:_COMMAND_CHARACTERS] or None,
+    )
 
 
 def _pid_of_inode(inode: str) -> int | None:
@@ -171,15 +202,6 @@ def _name_of(pid: int) -> str | None:
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip() or None
     except OSError:
         return None
-
-
-def _command_of(pid: int) -> str | None:
-    try:
-        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return None
-    text = raw.replace(b"\0", b" ").decode(errors="replace").strip()
-    return text[:_COMMAND_CHARACTERS] or None
 
 
 def _user_name(uid: int) -> str | None:
