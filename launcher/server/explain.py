@@ -16,6 +16,10 @@ from launcher.server.spawn import ProcessOutcome
 
 _QUOTED_CHARACTERS = 300
 _ERROR_LINE = re.compile(r"^(?:Error|panic|fatal error): (?P<text>.+)$")
+# Warnings of a running server hold the same words as the line it ends with.
+_LAST_WORDS = re.compile(
+    r"^(?:Error|panic|fatal error): |error while loading shared libraries: |GLIBC\w*_[\d.]+' not found"
+)
 
 
 class Explanation(NamedTuple):
@@ -161,10 +165,8 @@ def explain_exit(outcome: ProcessOutcome | None, log_tail: Sequence[str]) -> Exp
     if outcome is not None and outcome.signal is not None:
         return _of_signal(outcome, log_tail)
     for line in reversed(log_tail):
-        for row in _LINES:
-            found = row.pattern.search(line)
-            if found:
-                return _filled(row, found)
+        if _LAST_WORDS.search(line) and (explanation := _of_line(line)) is not None:
+            return explanation
     if outcome is not None and outcome.exit_code in _CODES:
         return _CODES[outcome.exit_code]
     return _quoted(outcome, log_tail)
@@ -173,11 +175,8 @@ def explain_exit(outcome: ProcessOutcome | None, log_tail: Sequence[str]) -> Exp
 def _of_signal(outcome: ProcessOutcome, log_tail: Sequence[str]) -> Explanation:
     # A Go program that runs out of memory says so before it aborts.
     for line in reversed(log_tail):
-        if line.startswith("fatal error: "):
-            for row in _LINES:
-                found = row.pattern.search(line)
-                if found:
-                    return _filled(row, found)
+        if line.startswith("fatal error: ") and (explanation := _of_line(line)) is not None:
+            return explanation
     unknown = Explanation(outcome.sentence("Ollama"), "Start it again, and look at its log.")
     return _SIGNALS.get(outcome.signal_name, unknown)
 
@@ -192,6 +191,10 @@ def _quoted(outcome: ProcessOutcome | None, log_tail: Sequence[str]) -> Explanat
     return Explanation(ended, "Look at its log for the reason.")
 
 
-def _filled(row: _Line, found: re.Match[str]) -> Explanation:
-    parts = {name: mask_secrets(text or "") for name, text in found.groupdict().items()}
-    return Explanation(row.title.format(**parts), row.hint.format(**parts))
+def _of_line(line: str) -> Explanation | None:
+    for row in _LINES:
+        found = row.pattern.search(line)
+        if found:
+            parts = {name: mask_secrets(text or "") for name, text in found.groupdict().items()}
+            return Explanation(row.title.format(**parts), row.hint.format(**parts))
+    return None
