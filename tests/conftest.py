@@ -1,4 +1,8 @@
-"""What every test stands on: Qt without a display, plain asyncio, and no file or variable of the person who runs it."""
+"""What every test stands on: Qt without a display, plain asyncio, and no file or variable of the person who runs it.
+
+The plugins named here fail a test that leaves a task, timer or process behind, logs an unexpected warning or blocks its
+loop, and give it ``expect_log``, ``as_nobody``, ``nobody_folder``, ``wait_for`` and ``free_port``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,14 @@ os.environ["QT_API"] = "pyside6"
 from pathlib import Path
 
 import pytest
+
+pytest_plugins = [
+    "tests.support.leaks",
+    "tests.support.logfail",
+    "tests.support.blocking",
+    "tests.support.nobody",
+    "tests.support.waiting",
+]
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 

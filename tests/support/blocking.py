@@ -1,0 +1,107 @@
+"""Fail a test in which one callback blocks its loop for more than 50 ms.
+
+What the machine itself took does not count: a probe thread sleeps 5 ms at a time, and the time by which it woke late
+within the callback is taken off. A test that must block its loop is marked ``blocks_loop("why")``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+LIMIT_S = 0.050
+_TICK_S = 0.005
+_LATE_S = 0.001
+_CATCH_UP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    begin_s: float
+    end_s: float
+    what: str = ""
+
+    def overlap_s(self, other: _Span) -> float:
+        return max(0.0, min(self.end_s, other.end_s) - max(self.begin_s, other.begin_s))
+
+
+class _Probe:
+    """A thread that only sleeps: how late it wakes is what the machine, or the interpreter's lock, took from all."""
+
+    def __init__(self) -> None:
+        self.seen_until_s = time.monotonic()
+        self._late: collections.deque[_Span] = collections.deque(maxlen=20_000)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="blocking-probe", daemon=True)
+        self._thread.start()
+
+    def delayed_s(self, span: _Span) -> float:
+        return sum(late.overlap_s(span) for late in list(self._late))
+
+    def close(self) -> None:
+        self._end.set()
+        self._thread.join(_CATCH_UP_S)
+
+    def _watch(self) -> None:
+        while not self._end.is_set():
+            due_s = time.monotonic() + _TICK_S
+            time.sleep(_TICK_S)
+            now_s = time.monotonic()
+            if now_s - due_s > _LATE_S:
+                self._late.append(_Span(due_s, now_s))
+            self.seen_until_s = now_s
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "blocks_loop(why): this test blocks its loop on purpose")
+
+
+@pytest.fixture(scope="session")
+def machine_probe() -> Iterator[_Probe]:
+    probe = _Probe()
+    yield probe
+    probe.close()
+
+
+@pytest.fixture(autouse=True)
+def blocked_loop_fails(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, machine_probe: _Probe
+) -> Iterator[None]:
+    if request.node.get_closest_marker("blocks_loop"):
+        yield
+        return
+    blocked: list[_Span] = []
+    run = asyncio.Handle._run  # the one place through which every callback goes
+
+    def timed(handle: asyncio.Handle) -> None:
+        begin_s = time.monotonic()
+        try:
+            run(handle)
+        finally:
+            end_s = time.monotonic()
+            if end_s - begin_s > LIMIT_S:
+                blocked.append(_Span(begin_s, end_s, repr(handle)))
+
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    yield
+    guilty = []
+    for span in blocked:
+        _let_catch_up(machine_probe, span)
+        excused_s = machine_probe.delayed_s(span)
+        if span.end_s - span.begin_s - excused_s > LIMIT_S:
+            took_ms = (span.end_s - span.begin_s) * 1000
+            guilty.append(f"{took_ms:.0f} ms (the probe was {excused_s * 1000:.0f} ms late): {span.what}")
+    if guilty:
+        pytest.fail("blocked the loop:\n" + "\n".join(guilty), pytrace=False)
+
+
+def _let_catch_up(probe: _Probe, span: _Span) -> None:
+    deadline_s = time.monotonic() + _CATCH_UP_S
+    while probe.seen_until_s < span.end_s and time.monotonic() < deadline_s:
+        time.sleep(_TICK_S)
