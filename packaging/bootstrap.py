@@ -670,7 +670,7 @@ def pip_install(venv: Path, arguments: Sequence[str]) -> None:
     if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode != 0:
         raise SetupError(
             "The Python packages could not be installed; pip's own words are above.",
-            "The first set-up needs the network. Run the command again once it is there: it goes on where it stopped.",
+            "The first set-up needs the network. Run the command again once it is there.",
         )
 
 
