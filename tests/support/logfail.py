@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -31,9 +33,17 @@ class _Collector(logging.Handler):
 def unexpected_logs_fail() -> Iterator[_Collector]:
     collector = _Collector()
     root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     root.addHandler(collector)
     yield collector
-    root.removeHandler(collector)
+    # What setup_logging() and install_last_resort_handlers() did in a test ends with it.
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    for handler in [handler for handler in root.handlers if handler not in handlers]:
+        root.removeHandler(handler)
+        handler.close()
     unexpected = [line for line in collector.lines if not any(re.search(p, line) for p in collector.expected)]
     missing = [p for p in collector.expected if not any(re.search(p, line) for line in collector.lines)]
     if unexpected:
