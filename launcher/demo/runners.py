@@ -1,0 +1,223 @@
+"""Loaded models: one process each, in the server's own process group, as ``llama-server`` is (server/sched.go, 0.33).
+
+A process that stands for a model does nothing but stay. It outlives a server that is killed, since nothing ties it to
+its parent: that is what the real one does, and what a launcher has to clean up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from launcher.demo import log
+from launcher.demo.golang import FOREVER_NS
+from launcher.demo.script import Script
+from launcher.demo.store import Installed, ModelsFolder
+from launcher.environment import child_environment, is_frozen, self_command
+
+RUNNER_COMMAND = "runner"
+_LOAD_BASE_S = 0.25
+_LOAD_BYTES_PER_S = 2_000_000_000
+_STAY = "import signal,time\nsignal.signal(signal.SIGINT,signal.SIG_DFL)\nwhile True:time.sleep(3600)"
+
+
+class RunnerFailed(Exception):
+    """The process of a model ended; the text is the one that the request reports."""
+
+
+def stay() -> None:
+    """Be the process of a loaded model: do nothing until killed."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    while True:
+        time.sleep(3600)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """One model in memory."""
+
+    model: Installed
+    process: subprocess.Popen[bytes]
+    context_length: int
+    size_bytes: int
+    vram_bytes: int
+    keep_alive_ns: int
+    ready: bool = False
+    active_requests: int = 0
+    expires_ns: int = 0
+    reported: bool = False
+    timer: asyncio.TimerHandle | None = field(default=None)
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+
+class Runners:
+    """The models in memory. One load at a time; a model leaves when its time has passed."""
+
+    def __init__(self, script: Script, folder: ModelsFolder, keep_alive_ns: int, context_length: int) -> None:
+        self._script = script
+        self._folder = folder
+        self._keep_alive_ns = keep_alive_ns
+        self._context_length = context_length
+        self._loaded: dict[str, Loaded] = {}
+        self._loading = asyncio.Lock()
+
+    def loaded(self) -> list[Loaded]:
+        """List what is loaded, latest expiry first; what is still loading is not there, what died unseen is."""
+        ready = [one for one in self._loaded.values() if one.ready]
+        return sorted(ready, key=lambda one: one.expires_ns // 1_000_000_000, reverse=True)
+
+    @contextlib.asynccontextmanager
+    async def use(
+        self, model: Installed, keep_alive_ns: int | None, context_length: int | None
+    ) -> AsyncIterator[Loaded]:
+        """Have a model in memory for the length of one request; cancelling it while the model loads ends the load."""
+        async with self._loading:
+            one = self._loaded.get(model.name.key)
+            wanted = self._fitting_context(model, context_length)
+            if one is not None and (not one.is_alive or (context_length and wanted != one.context_length)):
+                self._remove(one)
+                one = None
+            if one is None:
+                one = await self._load(model, wanted)
+            one.active_requests += 1
+        if one.timer is not None:
+            one.timer.cancel()
+            one.timer = None
+        if keep_alive_ns is not None:
+            one.keep_alive_ns = keep_alive_ns
+        try:
+            yield one
+        finally:
+            one.active_requests -= 1
+            if one.active_requests == 0:
+                self._become_idle(one)
+
+    def unload(self, model: Installed) -> None:
+        """Let a model go, at once or when its running requests have ended."""
+        one = self._loaded.get(model.name.key)
+        if one is not None:
+            one.keep_alive_ns = 0
+            if one.active_requests == 0:
+                self._remove(one)
+
+    def kill_all(self) -> None:
+        """End every process: the server stops."""
+        for one in self._loaded.values():
+            with contextlib.suppress(OSError):
+                one.process.kill()
+
+    def reap(self) -> None:
+        """Notice processes that ended by themselves, so that none stays a zombie."""
+        for one in self._loaded.values():
+            if not one.is_alive and not one.reported:
+                one.reported = True
+                reason = _how_it_ended(one.process)
+                log.slog("ERROR", "llama_server.go:1023", "llama-server terminated", error=reason, exit="unknown")
+
+    def _fitting_context(self, model: Installed, wanted: int | None) -> int:
+        trained = int(model.config.get("context_length") or 4096)
+        return max(4, min(trained, wanted or self._context_length or 4096))
+
+    async def _load(self, model: Installed, context_length: int) -> Loaded:
+        blob = self._folder.blob_path(model.weights_digest)
+        weights = model.weights_bytes
+        size = weights + context_length * int(model.config.get("embedding_length") or 1024) * 4
+        gpu = self._script.gpu
+        started_s = time.monotonic()
+        log.slog("INFO", "llama_server.go:433", "starting llama-server", cmd=f"llama-server --model {blob} --port 0")
+        one = Loaded(
+            model,
+            _spawn(blob),
+            context_length,
+            size,
+            min(size, gpu.total_bytes) if gpu is not None else 0,
+            self._keep_alive_ns,
+        )
+        self._loaded[model.name.key] = one
+        wait_s = self._script.load_s
+        if wait_s is None:
+            wait_s = _LOAD_BASE_S + weights / self._script.scale / _LOAD_BYTES_PER_S
+        ends_s = started_s + self._script.wait_s(wait_s)
+        try:
+            while (left_s := ends_s - time.monotonic()) > 0:
+                _check_alive(one)
+                await asyncio.sleep(min(left_s, 0.05))
+        except BaseException:
+            self._remove(one)
+            raise
+        one.ready = True
+        took_s = time.monotonic() - started_s
+        log.slog("INFO", "llama_server.go:1362", f"llama-server started in {took_s:.2f} seconds")
+        log.slog("INFO", "sched.go:728", "loaded runners", count=len(self._loaded))
+        return one
+
+    def _become_idle(self, one: Loaded) -> None:
+        if self._loaded.get(one.model.name.key) is not one:
+            return
+        if one.keep_alive_ns == 0:
+            self._remove(one)
+            return
+        one.expires_ns = time.time_ns() + one.keep_alive_ns
+        if one.keep_alive_ns < FOREVER_NS:
+            loop = asyncio.get_running_loop()
+            one.timer = loop.call_later(one.keep_alive_ns / 1e9, self._expire, one)
+
+    def _expire(self, one: Loaded) -> None:
+        one.timer = None
+        if one.active_requests == 0:
+            self._remove(one)
+
+    def _remove(self, one: Loaded) -> None:
+        if self._loaded.get(one.model.name.key) is one:
+            del self._loaded[one.model.name.key]
+        if one.timer is not None:
+            one.timer.cancel()
+            one.timer = None
+        one.reported = True
+        with contextlib.suppress(OSError):
+            one.process.kill()
+        # A killed process that only sleeps is gone at once; waiting here leaves no zombie.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            one.process.wait(timeout=1)
+
+
+def _check_alive(one: Loaded) -> None:
+    if not one.is_alive:
+        raise RunnerFailed(f"llama-server process has terminated: {_how_it_ended(one.process)}")
+
+
+def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+    code = process.poll()
+    if code is not None and code < 0:
+        return f"signal: {(signal.strsignal(-code) or str(-code)).lower()}"
+    return f"exit status {code}"
+
+
+def _spawn(blob: str) -> subprocess.Popen[bytes]:
+    arguments = ("--model", blob, "--host", "127.0.0.1", "--offline")
+    if is_frozen():
+        command = self_command("demo", RUNNER_COMMAND, *arguments)
+    else:
+        # Of our own interpreter, but without our modules: small, and there in 20 ms.
+        command = [sys.executable, "-S", "-E", "-c", _STAY, *arguments]
+    hidden = 0
+    if sys.platform == "win32":
+        hidden = subprocess.CREATE_NO_WINDOW
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=child_environment(os.environ),
+        creationflags=hidden,
+    )
