@@ -303,10 +303,9 @@ def candidate_commands(environment: Mapping[str, str], platform: str) -> Iterato
                 yield [os.path.join(local, "Programs", "Python", name.replace(".", "").title(), "python.exe")]
         else:
             yield [name]
-            # A shim of pyenv answers only for versions that are switched on; the installed ones lie beside.
-            pyenv = environment.get("PYENV_ROOT") or os.path.join(environment.get("HOME") or "/nowhere", ".pyenv")
-            for path in sorted(glob.glob(os.path.join(pyenv, "versions", dotted(version) + ".*", "bin", "python3"))):
-                yield [path]
+            for root in pyenv_roots(environment):
+                for path in sorted(glob.glob(os.path.join(root, "versions", dotted(version) + ".*", "bin", "python3"))):
+                    yield [path]
             yield ["/usr/bin/" + name]
             yield ["/usr/local/bin/" + name]
         if platform == "darwin":
@@ -314,6 +313,15 @@ def candidate_commands(environment: Mapping[str, str], platform: str) -> Iterato
             yield [f"/Library/Frameworks/Python.framework/Versions/{dotted(version)}/bin/python3"]
     yield ["python3"]
     yield ["python"]
+
+
+def pyenv_roots(environment: Mapping[str, str]) -> list[str]:
+    """Name the folders where pyenv may keep its versions: a shim on PATH answers only for those switched on."""
+    shims = [folder for folder in environment.get("PATH", "").split(os.pathsep) if os.path.basename(folder) == "shims"]
+    roots = [environment.get("PYENV_ROOT", ""), *map(os.path.dirname, shims)]
+    if environment.get("HOME"):
+        roots.append(os.path.join(environment["HOME"], ".pyenv"))
+    return list(dict.fromkeys(filter(None, roots)))
 
 
 def probe(command: Sequence[str]) -> Python | None:

@@ -169,13 +169,20 @@ def test_the_running_python_is_asked_first() -> None:
     assert names == ["python3.13", "python3.12", "python3.11", "python3.14", "python3.15"]
 
 
-def test_versions_of_pyenv_are_found_without_their_shims(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYENV_ROOT": "{root}/.pyenv"}, {"HOME": "{root}"}, {"PATH": "/bin:{root}/.pyenv/shims"}],
+    ids=["named", "at home", "on PATH"],
+)
+def test_versions_of_pyenv_are_found_without_their_shims(tmp_path: Path, environment: dict[str, str]) -> None:
+    environment = {name: value.format(root=tmp_path) for name, value in environment.items()}
+    versions = tmp_path / ".pyenv" / "versions"
     for version in ("3.12.1", "3.9.18"):
-        (tmp_path / "versions" / version / "bin").mkdir(parents=True)
-        (tmp_path / "versions" / version / "bin" / "python3").touch()
-    commands = list(bootstrap.candidate_commands({"PYENV_ROOT": str(tmp_path)}, "linux"))
+        (versions / version / "bin").mkdir(parents=True)
+        (versions / version / "bin" / "python3").touch()
+    commands = list(bootstrap.candidate_commands(environment, "linux"))
     inside = [command for command in commands if command[0].startswith(str(tmp_path))]
-    assert inside == [[str(tmp_path / "versions" / "3.12.1" / "bin" / "python3")]]
+    assert inside == [[str(versions / "3.12.1" / "bin" / "python3")]]
 
 
 def test_windows_asks_its_launcher() -> None:
