@@ -1,0 +1,69 @@
+"""Ollama's HTTP API for Python: a typed, asynchronous client. A public interface, usable without the rest.
+
+::
+
+    from launcher.ollama import Client
+
+    async with Client() as client:
+        print((await client.version()).version)
+
+Knows the server only by what it answers: nothing here starts, stops or looks for one.
+"""
+
+from __future__ import annotations
+
+from launcher.domain.address import Address, InvalidAddress
+from launcher.domain.names import InvalidModelName, ModelName
+from launcher.ollama.client import Client, ServerVersion
+from launcher.ollama.config import Limits, Timeouts
+from launcher.ollama.errors import (
+    CutStream,
+    InlineError,
+    ModelNotFound,
+    NotRunning,
+    OllamaError,
+    ProtocolBroken,
+    Reason,
+    Refused,
+    TimedOut,
+)
+from launcher.ollama.wire import (
+    LoadAnswer,
+    ModelDetails,
+    ModelInfo,
+    PullProgress,
+    Running,
+    RunningModel,
+    ShownModel,
+    Tags,
+    Tensor,
+)
+
+__all__ = [
+    "Address",
+    "Client",
+    "CutStream",
+    "InlineError",
+    "InvalidAddress",
+    "InvalidModelName",
+    "Limits",
+    "LoadAnswer",
+    "ModelDetails",
+    "ModelInfo",
+    "ModelName",
+    "ModelNotFound",
+    "NotRunning",
+    "OllamaError",
+    "ProtocolBroken",
+    "PullProgress",
+    "Reason",
+    "Refused",
+    "Running",
+    "RunningModel",
+    "ServerVersion",
+    "ShownModel",
+    "Tags",
+    "Tensor",
+    "TimedOut",
+    "Timeouts",
+]

@@ -1,0 +1,258 @@
+"""One method for each thing an Ollama server can do.
+
+Knows the routes, the bodies they take and the answers they give; not how bytes travel (``transport.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from launcher.domain.address import Address
+from launcher.errors import InvalidInput
+from launcher.ollama.config import Limits, Timeouts
+from launcher.ollama.errors import CutStream, NotRunning, OllamaError, ProtocolBroken, Refused, TimedOut
+from launcher.ollama.transport import Answer, Transport
+from launcher.ollama.wire import LoadAnswer, PullProgress, Running, ShownModel, Tags, VersionAnswer
+
+if TYPE_CHECKING:
+    import httpx
+
+_PROBE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerVersion:
+    """Which server answers."""
+
+    version: str
+    """Such as ``0.33.0``; a developer's build says ``0.0.0``."""
+    simulated: bool
+    """True for the launcher's own simulated server."""
+
+
+class Client:
+    """An asynchronous client of one Ollama server.
+
+    ::
+
+        async with Client() as client:                       # OLLAMA_HOST, else http://127.0.0.1:11434
+            for model in (await client.tags()).models:
+                print(model.name, model.size)
+            async with aclosing(client.pull("llama3.2:1b")) as lines:
+                async for line in lines:
+                    print(line.status, line.completed, line.total)
+
+    ``host`` is read as ``OLLAMA_HOST`` is; a bind address such as 0.0.0.0 and a trailing ``/v1`` are fine. All calls
+    raise :class:`~launcher.ollama.errors.OllamaError`; every one takes ``timeout_s`` for the whole of that call.
+    Idempotent calls are tried again up to ``retries`` times when the connection fails or a gateway is unwell; probes
+    that want the truth at once use ``retries=0``. ``api_key`` (default ``OLLAMA_API_KEY``) goes along only over https
+    or within this machine. ``trust_env`` says whether proxies and certificates named in the environment count; by
+    default they do, except within this machine. ``transport`` is any httpx transport, for tests.
+
+    Leave it by ``async with`` or ``aclose()``: both close all connections on every path.
+    """
+
+    def __init__(
+        self,
+        host: str | Address | None = None,
+        *,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        retries: int = 2,
+        headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
+        trust_env: bool | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        if host is None:
+            host = os.environ.get("OLLAMA_HOST", "")
+        self._address = Address.parse(host) if isinstance(host, str) else host
+        local = self._address.connectable.is_loopback
+        self._simulated: bool | None = None
+        self._transport = Transport(
+            self._address,
+            timeouts=timeouts or Timeouts(),
+            limits=limits or Limits(),
+            retries=retries,
+            headers=_headers(self._address, headers or {}, api_key),
+            trust_env=not local if trust_env is None else trust_env,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections. What still streams ends with an error."""
+        await self._transport.aclose()
+
+    @property
+    def address(self) -> Address:
+        """The server's address, as it was given."""
+        return self._address
+
+    @property
+    def base_url(self) -> str:
+        """The URL that is connected to, without a slash at the end."""
+        return self._address.base_url
+
+    # State
+
+    async def is_running(self, *, timeout_s: float = _PROBE_S) -> bool:
+        """Say whether an Ollama answers; never raises OllamaError and never tries twice."""
+        try:
+            answer = await self._transport.call("GET", "/", timeout_s=timeout_s)
+        except OllamaError:
+            return False
+        return answer.body.strip() == b"Ollama is running"
+
+    async def version(self, *, timeout_s: float | None = None, retries: int | None = None) -> ServerVersion:
+        """Ask for the version: whoever answers this is ready. Raises ProtocolBroken when it is not Ollama."""
+        answer = await self._transport.call(
+            "GET", "/api/version", timeout_s=timeout_s, idempotent=True, retries=retries
+        )
+        version = self._transport.parsed(answer, VersionAnswer).version
+        if not version:
+            raise ProtocolBroken(
+                f"What answers at {self.base_url} does not answer as Ollama does.",
+                detail=f"/api/version without a version: {answer.body[:200]!r}",
+            )
+        return ServerVersion(version, answer.simulated)
+
+    async def wait_until_ready(self, timeout_s: float, *, interval_s: float = 0.05) -> ServerVersion:
+        """Ask for the version again and again until it is answered.
+
+        Raises the last failure when the time is up, and at once when what answers is not Ollama.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            left_s = deadline_s - time.monotonic()
+            try:
+                return await self.version(timeout_s=max(interval_s, min(_PROBE_S, left_s)), retries=0)
+            except (NotRunning, TimedOut, CutStream, Refused) as error:
+                unwell = not isinstance(error, Refused) or error.status >= 500
+                if not unwell or deadline_s - time.monotonic() <= interval_s:
+                    raise
+            await asyncio.sleep(interval_s)
+
+    # Models
+
+    async def tags(self, *, timeout_s: float | None = None) -> Tags:
+        """List the installed models, newest first."""
+        return self._transport.parsed(await self._get("/api/tags", timeout_s), Tags)
+
+    async def ps(self, *, timeout_s: float | None = None) -> Running:
+        """List the loaded models. One that is still loading is not among them."""
+        return self._transport.parsed(await self._get("/api/ps", timeout_s), Running)
+
+    async def show(self, name: str, *, verbose: bool = False, timeout_s: float | None = None) -> ShownModel:
+        """Describe an installed model; ``verbose`` adds vocabulary and other long arrays. Raises ModelNotFound."""
+        body: dict[str, object] = {"model": name}
+        if verbose:
+            body["verbose"] = True
+        answer = await self._transport.call("POST", "/api/show", body, timeout_s=timeout_s, idempotent=True)
+        return self._transport.parsed(answer, ShownModel)
+
+    async def pull(
+        self, name: str, insecure: bool = False, *, silence_s: float | None = None
+    ) -> AsyncGenerator[PullProgress, None]:
+        """Download a model, or go on with a download; yields the server's lines, the last has status ``success``.
+
+        Closing the generator is the cancel: the connection is closed, the server keeps what it has. Leaving a loop
+        early does not close it at once; use ``contextlib.aclosing``. ``insecure`` means http to the registry.
+        ``silence_s`` bounds the time between two lines; by default nothing does, since the server verifies a big
+        download for minutes without a word. Raises InlineError, CutStream and what any call raises.
+        """
+        body: dict[str, object] = {"model": name, "stream": True}
+        if insecure:
+            body["insecure"] = True
+        lines = self._transport.stream("/api/pull", body, PullProgress, _pulled, read_timeout_s=silence_s)
+        async with aclosing(lines):
+            async for line in lines:
+                yield line
+
+    async def delete(self, name: str, *, timeout_s: float | None = None) -> None:
+        """Remove a model from the disk. One that is loaded stays in memory and can then not be unloaded by name.
+
+        Raises ModelNotFound.
+        """
+        await self._transport.call("DELETE", "/api/delete", {"model": name}, timeout_s=timeout_s)
+
+    async def copy(self, source: str, destination: str, *, timeout_s: float | None = None) -> None:
+        """Give a model a second name, without a second copy of its data; a model of that name is replaced.
+
+        Raises ModelNotFound. Names must not have spaces around them here.
+        """
+        body = {"source": source, "destination": destination}
+        await self._transport.call("POST", "/api/copy", body, timeout_s=timeout_s)
+
+    async def load(
+        self,
+        name: str,
+        keep_alive: float | str | None = None,
+        options: Mapping[str, object] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> LoadAnswer:
+        """Load a model into memory and wait for it, however long that takes; cancelling stops the load.
+
+        ``keep_alive`` is seconds or Go's words (``"10m"``); negative keeps it for ever, None leaves it to the server.
+        ``options`` are those of later requests, or these load it again. Raises ModelNotFound.
+        """
+        body = _without_none({"model": name, "keep_alive": keep_alive, "options": options})
+        try:
+            answer = await self._transport.call_slowly(
+                "POST", "/api/generate", {**body, "stream": False}, timeout_s=timeout_s
+            )
+        except Refused as error:
+            if error.status != 400 or "does not support generate" not in error.text:
+                raise
+            # Models made for embeddings are loaded by an empty list of texts.
+            await self._transport.call_slowly("POST", "/api/embed", {**body, "input": []}, timeout_s=timeout_s)
+            return LoadAnswer(model=name, done=True, done_reason="load")
+        return self._transport.parsed(answer, LoadAnswer)
+
+    async def unload(self, name: str, *, timeout_s: float | None = None) -> LoadAnswer:
+        """Take a model out of memory as soon as its requests are done. Returns at once: :meth:`ps` tells when.
+
+        Raises ModelNotFound.
+        """
+        body: dict[str, object] = {"model": name, "keep_alive": 0, "stream": False}
+        answer = await self._transport.call("POST", "/api/generate", body, timeout_s=timeout_s)
+        return self._transport.parsed(answer, LoadAnswer)
+
+    async def _get(self, path: str, timeout_s: float | None) -> Answer:
+        return await self._transport.call("GET", path, timeout_s=timeout_s, idempotent=True)
+
+
+def _pulled(line: PullProgress) -> bool:
+    return line.status == "success"
+
+
+def _without_none(members: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in members.items() if value is not None}
+
+
+def _headers(address: Address, headers: Mapping[str, str], api_key: str | None) -> dict[str, str]:
+    """Add the key where it may go; refuse a key that was given for a way on which others could read it."""
+    safe = address.scheme == "https" or address.connectable.is_loopback
+    if not safe and any(name.lower() == "authorization" for name in headers):
+        raise InvalidInput(
+            f"A key must not be sent to {address.base_url}: others could read it on the way.",
+            hint="Use an https address.",
+        )
+    key = os.environ.get("OLLAMA_API_KEY", "") if api_key is None else api_key
+    key = key.strip()
+    return {"Authorization": f"Bearer {key}", **headers} if key and safe else dict(headers)

@@ -1,0 +1,118 @@
+"""What can go wrong between the launcher and an Ollama server, told apart.
+
+::
+
+    OllamaError (LauncherError)
+     ├─ NotRunning         nothing accepts connections there, or the host cannot be found
+     ├─ TimedOut           somebody is there, but no answer came in time
+     ├─ Refused            an answer with an error status; ``status``, ``text``
+     │   └─ ModelNotFound  404, and it is about a model
+     ├─ ProtocolBroken     the answer is not Ollama's: HTML, no JSON, bad UTF-8, an endless line, a redirect
+     ├─ InlineError        a stream that began well carries an error line; ``text``
+     └─ CutStream          the connection ended before the answer did
+
+``text`` is the server's own text, unshortened; ``title`` and ``hint`` are made for people from it, with JSON inside
+it unwrapped; ``reason`` is what a program may act on. Knows nothing of httpx: ``transport.py`` translates.
+"""
+
+from __future__ import annotations
+
+from launcher.errors import LauncherError
+from launcher.ollama.explain import Reason, explain_refusal, explain_text
+
+__all__ = [
+    "CutStream",
+    "InlineError",
+    "ModelNotFound",
+    "NotRunning",
+    "OllamaError",
+    "ProtocolBroken",
+    "Reason",
+    "Refused",
+    "TimedOut",
+    "refusal",
+]
+
+
+class OllamaError(LauncherError):
+    """Any failure of a call to an Ollama server."""
+
+
+class NotRunning(OllamaError):
+    """Nothing accepts connections at the address, or its host cannot be found."""
+
+    def __init__(self, address: str, *, detail: str = "", local: bool = True) -> None:
+        hint = (
+            "Start it with “ollama-launcher start”."
+            if local
+            else "Check the address, and that Ollama runs there and may be reached from here."
+        )
+        super().__init__(f"No Ollama server answers at {address}.", detail=detail, hint=hint)
+        self.address = address
+
+
+class TimedOut(OllamaError):
+    """Somebody is there, or may be, but no answer came in time."""
+
+    def __init__(self, address: str, *, detail: str = "") -> None:
+        super().__init__(
+            f"The Ollama server at {address} did not answer in time.",
+            detail=detail,
+            hint="It may be starting or very busy: try again in a moment.",
+        )
+        self.address = address
+
+
+class Refused(OllamaError):
+    """The server answered with an error status. ``text`` is its error text, or its whole body if that is no JSON."""
+
+    def __init__(self, status: int, text: str) -> None:
+        explanation = explain_refusal(status, text)
+        super().__init__(explanation.title, detail=f"HTTP {status}: {text}", hint=explanation.hint)
+        self.status = status
+        self.text = text
+        self.reason = explanation.reason
+
+
+class ModelNotFound(Refused):
+    """The server has no model of this name."""
+
+
+class ProtocolBroken(OllamaError):
+    """What answers does not speak as Ollama does."""
+
+    def __init__(self, title: str, *, detail: str = "", hint: str = "") -> None:
+        super().__init__(
+            title,
+            detail=detail,
+            hint=hint or "Check the address: another program, or a proxy, may be answering there.",
+        )
+
+
+class InlineError(OllamaError):
+    """A stream that began with status 200 carries an error line. ``text`` is the server's own."""
+
+    def __init__(self, text: str) -> None:
+        explanation = explain_text(text)
+        super().__init__(explanation.title, detail=text, hint=explanation.hint)
+        self.text = text
+        self.reason = explanation.reason
+
+
+class CutStream(OllamaError):
+    """The connection ended before the answer did; what came before it has been handed out."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(
+            "The connection to Ollama broke off in the middle of an answer.",
+            detail=detail,
+            hint="The server may have been stopped: look whether it runs, and try again.",
+        )
+
+
+def refusal(status: int, text: str) -> Refused:
+    """Make the right kind of refusal."""
+    error = Refused(status, text)
+    if status == 404 and error.reason is Reason.NO_SUCH_MODEL:
+        return ModelNotFound(status, text)
+    return error

@@ -1,0 +1,307 @@
+"""What the server's own words mean to a person. Pure: text in, sentences out; knows no connection and no exception.
+
+The texts are those of the server (server/routes.go, server/images.go, server/download.go, llm/status.go, 0.33); most
+were seen on 0.33.0-rc2. The order of the rows decides: the first that matches wins.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+_LONGEST_SHOWN = 400
+
+
+class Reason(Enum):
+    """Why the server refused or gave up, as far as somebody may act on it."""
+
+    NO_SUCH_MODEL = "no_such_model"
+    """No such model on the server, or, in a pull, in the registry."""
+    INVALID_NAME = "invalid_name"
+    REGISTRY_UNREACHABLE = "registry_unreachable"
+    REGISTRY_FAILED = "registry_failed"
+    NOT_ALLOWED = "not_allowed"
+    NO_SPACE = "no_space"
+    DIGEST_MISMATCH = "digest_mismatch"
+    RETRIES_EXCEEDED = "retries_exceeded"
+    DAMAGED_PARTIAL = "damaged_partial"
+    """What an earlier download left behind cannot be used: its files must go before another try can work."""
+    OUT_OF_MEMORY = "out_of_memory"
+    BUSY = "busy"
+    NOT_CAPABLE = "not_capable"
+    CONTEXT_TOO_LONG = "context_too_long"
+    RUNNER_FAILED = "runner_failed"
+    TOO_OLD = "too_old"
+    CLOUD_OFF = "cloud_off"
+    HOST_GUARD = "host_guard"
+    NO_SUCH_ROUTE = "no_such_route"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A failure in words for people."""
+
+    reason: Reason
+    title: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    pattern: re.Pattern[str]
+    reason: Reason
+    title: str
+    hint: str
+
+
+def _row(pattern: str, reason: Reason, title: str, hint: str) -> _Row:
+    return _Row(re.compile(pattern, re.IGNORECASE), reason, title, hint)
+
+
+_KEPT = "What was downloaded is kept: pull again to go on."
+
+_ROWS: tuple[_Row, ...] = (
+    _row(
+        # Only the whole text: "max retries exceeded: unexpected EOF" is a bad connection, not a bad file.
+        r"\A(unexpected )?EOF\Z|-partial-\d+: no such file|\Ainvalid character .* looking for",
+        Reason.DAMAGED_PARTIAL,
+        "What an earlier download left behind is damaged.",
+        "Remove the files of this download that end in “-partial” from the folder “blobs” of the models folder, then "
+        "pull again.",
+    ),
+    _row(
+        r"pull model manifest: file does not exist",
+        Reason.NO_SUCH_MODEL,
+        "The registry knows no such model.",
+        "Check the spelling and the tag; https://ollama.com/library lists what there is.",
+    ),
+    _row(
+        r"model .*not found|no such model",
+        Reason.NO_SUCH_MODEL,
+        "This model is not installed.",
+        "Pull it first, or choose one of those that are installed.",
+    ),
+    _row(
+        r"invalid model name|^(name|source|destination) \".*\" is invalid|model is required",
+        Reason.INVALID_NAME,
+        "This cannot be the name of a model.",
+        "Names look like llama3.2:1b, user/model:tag or hf.co/user/repository:Q4_K_M.",
+    ),
+    _row(
+        r"use either :local or :cloud",
+        Reason.INVALID_NAME,
+        "A name can end in :local or in :cloud, not in both.",
+        "Leave one of them out.",
+    ),
+    _row(
+        # The second is what Windows says (not seen).
+        r"no space left on device|not enough space on the disk",
+        Reason.NO_SPACE,
+        "The disk of the models folder is full.",
+        f"Make room, for example by removing a model. {_KEPT}",
+    ),
+    _row(
+        r"digest mismatch|size mismatch",
+        Reason.DIGEST_MISMATCH,
+        "What was downloaded is not what the registry announced.",
+        "Pull again: the bad part has been thrown away and is fetched anew.",
+    ),
+    _row(
+        r"max retries exceeded",
+        Reason.RETRIES_EXCEEDED,
+        "The connection to the registry broke too often.",
+        f"Check the network. {_KEPT}",
+    ),
+    _row(
+        r"proxyconnect",
+        Reason.REGISTRY_UNREACHABLE,
+        "The proxy that the server was told to use does not answer.",
+        "Start the proxy, or start the server without HTTPS_PROXY.",
+    ),
+    _row(
+        r"first record does not look like a TLS handshake|server gave HTTP response to HTTPS client",
+        Reason.REGISTRY_FAILED,
+        "The registry speaks plain HTTP.",
+        "If it is yours and the network is safe, allow the insecure connection (--insecure).",
+    ),
+    _row(
+        r"x509|certificate",
+        Reason.REGISTRY_FAILED,
+        "The certificate of the registry cannot be trusted.",
+        "Check the date of this computer, and whether a proxy or virus scanner opens secure connections.",
+    ),
+    _row(
+        r"lookup .*(no such host|server misbehaving)",
+        Reason.REGISTRY_UNREACHABLE,
+        "The server cannot find the registry in the network.",
+        f"Check that the computer is online, and the spelling of the host. {_KEPT}",
+    ),
+    _row(
+        r"dial tcp|i/o timeout|network is unreachable|connection (refused|reset)|no route to host|tls:",
+        Reason.REGISTRY_UNREACHABLE,
+        "The server cannot reach the registry.",
+        f"Check the network and, behind a proxy, the server's HTTPS_PROXY. {_KEPT}",
+    ),
+    _row(
+        r"pull model manifest: 412",
+        Reason.TOO_OLD,
+        "This model needs a newer Ollama.",
+        "Update Ollama, then pull again.",
+    ),
+    _row(
+        r"pull model manifest: (401|403)|unauthorized|realm host|id_ed25519",
+        Reason.NOT_ALLOWED,
+        "The registry gives no access to this model.",
+        "Sign in with “ollama signin”, and check that you may use this model.",
+    ),
+    _row(
+        r"pull model manifest: 429",
+        Reason.REGISTRY_FAILED,
+        "The registry asks for a pause: there were too many requests.",
+        "Try again in a few minutes.",
+    ),
+    _row(
+        r"pull model manifest: \d{3}",
+        Reason.REGISTRY_FAILED,
+        "The registry answered with an error.",
+        "Try again later; if it stays, check the name.",
+    ),
+    _row(
+        r"requires MLX",
+        Reason.NOT_CAPABLE,
+        "This model runs only on a Mac with Apple silicon.",
+        "Choose another variant of the model.",
+    ),
+    _row(
+        r"server busy|maximum pending requests exceeded",
+        Reason.BUSY,
+        "The server has too much to do at the moment.",
+        "Try again in a moment, or raise OLLAMA_MAX_QUEUE.",
+    ),
+    _row(
+        # llm/status.go lists these; compared without regard to case there, too.
+        r"out.of.memory|out of device memory|cudaMalloc failed|hipMalloc failed|failed to allocate|allocation failed"
+        r"|not enough memory|insufficient memory|erroroutofmemory|unable to load full model on GPU"
+        r"|model requires .* but only .* available",
+        Reason.OUT_OF_MEMORY,
+        "There is not enough memory for this model.",
+        "Unload other models, choose a smaller one, or a smaller context.",
+    ),
+    _row(
+        r"exceed_context_size_error|exceeds the (available )?context|longer than the context length",
+        Reason.CONTEXT_TOO_LONG,
+        "The text is longer than the model's context.",
+        "Shorten it, or load the model with a larger context.",
+    ),
+    _row(
+        r"does not support|not currently supported|cannot run this remote model",
+        Reason.NOT_CAPABLE,
+        "This model cannot do that.",
+        "Choose a model with this capability.",
+    ),
+    _row(
+        r"llama-server binary not found|llama-quantize",
+        Reason.RUNNER_FAILED,
+        "The installation of Ollama is incomplete: a program that runs models is missing.",
+        "Install Ollama again.",
+    ),
+    _row(
+        r"incompatible with your version of Ollama",
+        Reason.TOO_OLD,
+        "This model does not fit this version of Ollama.",
+        "Update Ollama, or pull the model again.",
+    ),
+    _row(
+        r"model runner has unexpectedly stopped|error was encountered while running the model|has terminated"
+        r"|timed out waiting for llama-server|error starting llama-server",
+        Reason.RUNNER_FAILED,
+        "The program that runs the model has stopped.",
+        "Try again; if it stays, choose a smaller model or context, and look into the server's log.",
+    ),
+    _row(
+        r"ollama cloud is disabled",
+        Reason.CLOUD_OFF,
+        "Models that run at ollama.com are switched off on this server.",
+        "Choose a local model, or start the server without OLLAMA_NO_CLOUD.",
+    ),
+)
+
+
+def explain_text(text: str) -> Explanation:
+    """Put an error text of the server into words; a text that no row knows is shown as it is."""
+    plain = unwrap(text)
+    for row in _ROWS:
+        if row.pattern.search(text) or row.pattern.search(plain):
+            return Explanation(row.reason, row.title, row.hint)
+    shown = _shortened(plain) or "nothing more"
+    return Explanation(Reason.OTHER, f"Ollama reports an error: {shown}", "")
+
+
+def explain_refusal(status: int, text: str) -> Explanation:
+    """Put an answer with an error status into words; ``text`` is its error text or body, possibly empty."""
+    if status == 403 and not text:
+        # allowedHostsMiddleware and CORS answer without a body (server/routes.go, 0.33).
+        return Explanation(
+            Reason.HOST_GUARD,
+            "The server refuses requests under this host name.",
+            "Use its IP address, or let it listen on more than this computer (OLLAMA_HOST).",
+        )
+    if status in (404, 405) and text.lower().startswith((f"{status} page not found", f"{status} method not allowed")):
+        return Explanation(
+            Reason.NO_SUCH_ROUTE,
+            "This server does not know what it was asked for.",
+            "It may be too old, or something other than Ollama: check its version and the address.",
+        )
+    explanation = explain_text(text)
+    if explanation.reason is not Reason.OTHER:
+        return explanation
+    if status == 401:
+        return Explanation(Reason.NOT_ALLOWED, "The server asks for a key or a sign-in.", "Set OLLAMA_API_KEY.")
+    if status == 503:
+        return Explanation(Reason.BUSY, "The server is not ready for this request.", "Try again in a moment.")
+    shown = _shortened(unwrap(text))
+    title = f"Ollama refused the request: {shown}" if shown else f"Ollama refused the request (status {status})."
+    return Explanation(Reason.OTHER, title, "")
+
+
+def unwrap(text: str) -> str:
+    """Replace JSON that ends an error text by the message inside it, however deep.
+
+    Registries and ``llama-server`` answer with JSON, which the server puts into its own error text as it is::
+
+        500: {"errors": [{"code": "X", "message": "made to fail"}]}      ->  500: made to fail
+    """
+    for _ in range(5):
+        start = text.find("{")
+        if start < 0:
+            break
+        try:
+            message = _message_in(json.loads(text[start:]))
+        except (ValueError, RecursionError):
+            break
+        if message is None:
+            break
+        text = text[:start] + message
+    return text.strip()
+
+
+def _message_in(value: object) -> str | None:
+    """Find the text that a JSON error object carries; None when it is none."""
+    for _ in range(8):
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list) and value:
+            value = value[0]
+        elif isinstance(value, dict):
+            value = next((value[key] for key in ("error", "message", "errors", "detail") if value.get(key)), None)
+        else:
+            return None
+    return None
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_SHOWN else line[:_LONGEST_SHOWN] + "…"

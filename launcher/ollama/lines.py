@@ -1,0 +1,62 @@
+"""Cut a stream of bytes into lines, with bounded memory. Knows neither JSON nor where the bytes come from."""
+
+from __future__ import annotations
+
+MAX_LINE_BYTES = 32 * 1024 * 1024
+"""The longest line accepted. The official Go client ends at 8 MB (api/client.go ``maxBufferSize``, 0.33); a final line
+with a long context or many log probabilities may be larger, but nothing sensible is four times as large."""
+
+
+class LineTooLong(ValueError):
+    """A line grew above the limit."""
+
+
+class LineSplitter:
+    r"""Collect chunks and hand out whole lines, without their ends; blank lines are left out.
+
+    ::
+
+        splitter = LineSplitter()
+        splitter.feed(b'{"a":')        []
+        splitter.feed(b'1}\n\n{"b"')     [b'{"a":1}']
+        splitter.rest()                b'{"b"'
+    """
+
+    __slots__ = ("_limit_bytes", "_pending", "_pending_bytes")
+
+    def __init__(self, limit_bytes: int = MAX_LINE_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take a chunk and return the lines that are whole now. Raises LineTooLong."""
+        if b"\n" not in chunk:
+            self._keep(chunk)
+            return []
+        lines = chunk.split(b"\n")
+        if self._pending:
+            self._keep(lines[0])
+            lines[0] = b"".join(self._pending)
+            self._pending = []
+            self._pending_bytes = 0
+        last = lines.pop()
+        if last:
+            self._keep(last)
+        # Almost every chunk is one line: looking at each would cost more than the split.
+        if len(chunk) > self._limit_bytes and any(len(line) > self._limit_bytes for line in lines):
+            raise LineTooLong
+        return [line for line in lines if line and not line.isspace()]
+
+    def rest(self) -> bytes:
+        """Return what came after the last line end, for when the stream has ended; empty if only blanks did."""
+        rest = b"".join(self._pending)
+        self._pending = []
+        self._pending_bytes = 0
+        return b"" if rest.isspace() else rest
+
+    def _keep(self, piece: bytes) -> None:
+        self._pending_bytes += len(piece)
+        if self._pending_bytes > self._limit_bytes:
+            raise LineTooLong
+        self._pending.append(piece)

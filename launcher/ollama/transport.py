@@ -1,0 +1,349 @@
+"""Requests and answers over HTTP: pools, timeouts, retries, limits, and httpx's exceptions turned into ours.
+
+The only module that talks to httpx's client. Knows how Ollama answers (JSON, lines of JSON, errors), but no route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, aclosing, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from launcher.domain.address import Address
+from launcher.ollama.config import Limits, Timeouts, user_agent
+from launcher.ollama.errors import (
+    CutStream,
+    InlineError,
+    NotRunning,
+    OllamaError,
+    ProtocolBroken,
+    Refused,
+    TimedOut,
+    refusal,
+)
+from launcher.ollama.lines import MAX_LINE_BYTES, LineSplitter, LineTooLong
+from launcher.ollama.tls import trusted, trusting_nobody
+from launcher.ollama.wire import Wire
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""The largest single answer accepted: a verbose ``/api/show`` with a big vocabulary has some 10 MB."""
+
+MAX_ERROR_BYTES = 64 * 1024
+SIMULATED_HEADER = "Ollama-Simulated"
+
+_FIRST_RETRY_S = 0.1
+_RETRIED_STATUSES = frozenset({502, 503, 504})
+
+W = TypeVar("W", bound=Wire)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer with a good status."""
+
+    body: bytes
+    simulated: bool
+
+
+class Transport:
+    """The connections to one server, in two pools: short calls, and streams that may last for hours."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeouts: Timeouts,
+        limits: Limits,
+        retries: int,
+        headers: Mapping[str, str],
+        trust_env: bool,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self._address = address
+        self._base_url = address.base_url
+        self._timeouts = timeouts
+        self._retries = retries
+        # Go's server never compresses, and a stream that is compressed by a proxy comes in blocks, not lines.
+        headers = {"User-Agent": user_agent(), "Accept-Encoding": "identity", **headers}
+
+        def pool(connections: int) -> httpx.AsyncClient:
+            return httpx.AsyncClient(
+                headers=headers,
+                # A redirect would take the key and the request to somebody else.
+                follow_redirects=False,
+                limits=httpx.Limits(
+                    max_connections=connections,
+                    max_keepalive_connections=connections,
+                    keepalive_expiry=limits.idle_s,
+                ),
+                verify=trusted() if address.scheme == "https" else trusting_nobody(),
+                trust_env=trust_env,
+                transport=transport,
+            )
+
+        self._control = pool(limits.control)
+        self._streams = pool(limits.streams)
+
+    async def aclose(self) -> None:
+        """Close all connections, running streams included."""
+        try:
+            await self._streams.aclose()
+        finally:
+            await self._control.aclose()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        timeout_s: float | None = None,
+        idempotent: bool = False,
+        retries: int | None = None,
+    ) -> Answer:
+        """Make one short call, again if it is idempotent and fails in a way that may pass."""
+        left = (self._retries if retries is None else retries) if idempotent else 0
+        deadline_s = time.monotonic() + (self._timeouts.total_s if timeout_s is None else timeout_s)
+        pause_s = _FIRST_RETRY_S
+        while True:
+            try:
+                return await self._once(self._control, method, path, body, self._bounded(timeout_s), deadline_s)
+            except OllamaError as error:
+                # Nobody listens on this machine: another try would only delay the truth.
+                local_refusal = isinstance(error, NotRunning) and self._address.connectable.is_loopback
+                passing = isinstance(error, NotRunning | CutStream) or (
+                    isinstance(error, Refused) and error.status in _RETRIED_STATUSES
+                )
+                if left <= 0 or local_refusal or not passing or time.monotonic() + pause_s >= deadline_s:
+                    raise
+            left -= 1
+            await asyncio.sleep(pause_s * random.uniform(0.75, 1.25))  # noqa: S311 - spreads retries, keeps no secret
+            pause_s *= 2
+
+    async def call_slowly(
+        self, method: str, path: str, body: Mapping[str, object], *, timeout_s: float | None = None
+    ) -> Answer:
+        """Make one call during which the server may be silent for minutes. Only the connection is bounded.
+
+        The server bounds the rest itself (OLLAMA_LOAD_TIMEOUT); ``timeout_s`` bounds the whole here.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        return await self._once(self._streams, method, path, body, self._patient(timeout_s), deadline_s)
+
+    async def stream(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        kind: type[W],
+        ended: Callable[[W], bool],
+        *,
+        read_timeout_s: float | None = None,
+    ) -> AsyncGenerator[W, None]:
+        """POST and hand out one value a line, until the one that ends the stream.
+
+        Raises CutStream when the connection ends before, InlineError for a line with an error. Closing the generator
+        closes the connection, which is how a request is cancelled.
+        """
+        parse = kind.model_validate_json
+        splitter = LineSplitter()
+        with self._translated():
+            request = self._request(self._streams, "POST", path, body, self._patient(read_timeout_s))
+            response = await self._streams.send(request, stream=True)
+            try:
+                await self._check(response)
+                with self._translated(streaming=True):
+                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]  # a generator
+                        async for chunk in chunks:
+                            for line in splitter.feed(chunk):
+                                if b'"error"' in line:
+                                    _raise_inline(line)
+                                value = parse(line)
+                                yield value
+                                if ended(value):
+                                    return
+                    line = splitter.rest()
+                    if line:
+                        _raise_inline(line)
+                        value = parse(line)
+                        yield value
+                        if ended(value):
+                            return
+            finally:
+                await response.aclose()
+        raise CutStream("the stream ended without its last line")
+
+    def parsed(self, answer: Answer, kind: type[W]) -> W:
+        """Read a whole answer. Raises ProtocolBroken."""
+        with self._translated():
+            return kind.model_validate_json(answer.body)
+
+    async def _once(
+        self,
+        pool: httpx.AsyncClient,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        timeout: httpx.Timeout,
+        deadline_s: float | None,
+    ) -> Answer:
+        left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+        with self._translated():
+            async with asyncio.timeout(left_s):
+                request = self._request(pool, method, path, body, timeout)
+                response = await pool.send(request, stream=True)
+                try:
+                    await self._check(response)
+                    content = await _read(response, MAX_BODY_BYTES)
+                    if len(content) > MAX_BODY_BYTES:
+                        raise ProtocolBroken(
+                            f"The answer from {self._base_url} is too long to be Ollama's.",
+                            detail=f"{method} {path}: more than {MAX_BODY_BYTES} bytes",
+                        )
+                    return Answer(content, response.headers.get(SIMULATED_HEADER) == "1")
+                finally:
+                    await response.aclose()
+
+    def _request(
+        self,
+        pool: httpx.AsyncClient,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None,
+        timeout: httpx.Timeout,
+    ) -> httpx.Request:
+        return pool.build_request(method, self._base_url + path, json=body, timeout=timeout)
+
+    async def _check(self, response: httpx.Response) -> None:
+        """Raise what an answer's status means."""
+        status = response.status_code
+        if status < 300:
+            return
+        if status < 400:
+            # Only the place, without what may be secret in a query.
+            place = response.headers.get("Location", "").partition("?")[0]
+            raise ProtocolBroken(
+                f"{self._base_url} sends us to another address: {place or 'it does not say where'}.",
+                detail=f"HTTP {status}, Location: {place}",
+                hint="If that is where Ollama is, use that address.",
+            )
+        raise refusal(status, _error_text(await _read(response, MAX_ERROR_BYTES)))
+
+    def _bounded(self, timeout_s: float | None) -> httpx.Timeout:
+        times = self._timeouts
+        most_s = float("inf") if timeout_s is None else timeout_s
+        return httpx.Timeout(
+            connect=min(times.connect_s, most_s),
+            read=min(times.read_s, most_s),
+            write=min(times.write_s, most_s),
+            pool=min(times.pool_s, most_s),
+        )
+
+    def _patient(self, read_timeout_s: float | None) -> httpx.Timeout:
+        times = self._timeouts
+        return httpx.Timeout(connect=times.connect_s, read=read_timeout_s, write=times.write_s, pool=times.pool_s)
+
+    def _translated(self, *, streaming: bool = False) -> AbstractContextManager[None]:
+        return translated(self._address, streaming=streaming)
+
+
+@contextmanager
+def translated(address: Address, *, streaming: bool = False) -> Iterator[None]:
+    """Turn what httpx, pydantic and timeouts raise into :class:`OllamaError`, most specific first.
+
+    ``streaming``: an answer has begun, so that a broken connection is a cut stream and not a broken protocol.
+    """
+    url = address.base_url
+    try:
+        yield
+    except (httpx.ConnectTimeout, httpx.ReadTimeout, httpx.WriteTimeout, httpx.TimeoutException, TimeoutError) as error:
+        raise TimedOut(url, detail=_detail(error)) from error
+    except (httpx.ConnectError, httpx.ProxyError) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise ProtocolBroken(
+                f"The certificate of {url} cannot be trusted.",
+                detail=_detail(error),
+                hint="Check the address and the date of this computer.",
+            ) from error
+        if "[SSL" in str(error):
+            raise ProtocolBroken(
+                f"{url} does not speak https.", detail=_detail(error), hint="Try the address with http:// instead."
+            ) from error
+        raise NotRunning(url, detail=_detail(error), local=address.connectable.is_loopback) from error
+    except (httpx.NetworkError, httpx.StreamError) as error:
+        raise CutStream(_detail(error)) from error
+    except httpx.RemoteProtocolError as error:
+        # "Server disconnected" and "peer closed connection": the other side went away. The rest is no HTTP at all.
+        if streaming or "disconnected" in str(error) or "closed connection" in str(error):
+            raise CutStream(_detail(error)) from error
+        raise ProtocolBroken(f"What answers at {url} does not speak HTTP.", detail=_detail(error)) from error
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict) as error:
+        raise ProtocolBroken(f"The exchange with {url} went wrong.", detail=_detail(error)) from error
+    except LineTooLong as error:
+        raise ProtocolBroken(
+            f"The answer from {url} holds a line that is too long to be Ollama's.",
+            detail=f"more than {MAX_LINE_BYTES} bytes without a line end",
+        ) from error
+    except ValidationError as error:
+        raise ProtocolBroken(
+            f"What answers at {url} does not answer as Ollama does.", detail=_first_problem(error)
+        ) from error
+
+
+async def _read(response: httpx.Response, limit_bytes: int) -> bytes:
+    """Read a body, or as much of it as tells that it is longer than the limit."""
+    pieces: list[bytes] = []
+    size_bytes = 0
+    async for piece in response.aiter_bytes():
+        pieces.append(piece)
+        size_bytes += len(piece)
+        if size_bytes > limit_bytes:
+            break
+    return b"".join(pieces)
+
+
+def _error_text(body: bytes) -> str:
+    """Read the error text of a body: ``{"error": …}`` of either shape, else the body itself."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return _inline_text(value) or text
+
+
+def _inline_text(value: object) -> str | None:
+    error = value.get("error") if isinstance(value, dict) else None
+    if isinstance(error, dict):
+        error = error.get("message") or json.dumps(error)
+    return error if isinstance(error, str) and error else None
+
+
+def _raise_inline(line: bytes) -> None:
+    """Raise InlineError if the line carries an error; a line that is no JSON is left to the parser."""
+    try:
+        text = _inline_text(json.loads(line))
+    except (ValueError, RecursionError):
+        return
+    if text is not None:
+        raise InlineError(text)
+
+
+def _detail(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Say what did not fit and what was there instead, shortened."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(map(str, problem["loc"]))
+    found = problem["input"]
+    shown = found[:200].decode("utf-8", "replace") if isinstance(found, bytes) else repr(found)[:200]
+    return f"{problem['msg']}{' at ' + place if place else ''}; found: {shown}"
