@@ -184,15 +184,12 @@ def check_group(record: ServerRecord, current_boot: str | None = None) -> GroupC
         exe = executable_of(process.pid)
         member = Member(process.pid, process.start, exe)
         is_leader = leader_alive and process.pid == record.pid
-        if is_leader or (
-            process.session == record.group
-            and process.start >= record.start
-            and exe is not None
-            and (_comparable(exe) in known or _is_helper(exe, folders))
-        ):
-            members.append(member)
-        elif exe is None and not _still_there(process):
+        if exe is None and not _still_there(process):
             continue  # ended between the two looks
+        is_related = process.session == record.group and process.start >= record.start
+        is_known = exe is not None and (_comparable(exe) in known or _is_helper(exe, folders))
+        if is_leader or (is_related and (is_known or _is_leaving(process.pid))):
+            members.append(member)
         else:
             strangers.append(member)
     return GroupCheck(tuple(members), tuple(strangers), leader_alive)
@@ -294,6 +291,23 @@ def read_process(pid: int) -> Process | None:
 def _still_there(process: Process) -> bool:
     now = read_process(process.pid)
     return now is not None and now.start == process.start and not now.dead
+
+
+def _is_leaving(pid: int) -> bool:
+    """Tell whether a process is on its way out: it runs no file any more, and is no zombie yet.
+
+    That may take a while (a graphics card's memory is given back). A signal can do it no harm; to overlook it would be
+    to say too early that its group is gone.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        os.readlink(f"/proc/{pid}/exe")
+    except FileNotFoundError:
+        return True
+    except OSError:  # another user's
+        return False
+    return False
 
 
 def _descendants(root: int) -> tuple[Process, ...]:

@@ -79,7 +79,14 @@ async def _signal(record: ServerRecord, *, polite: bool) -> bool:
     """Signal the group once it is checked; False when nobody was left."""
     deadline_s = time.monotonic() + _STRANGER_PATIENCE_S
     while True:
-        check = await run_blocking(_signal_checked, record, polite, timeout_s=_CHECK_LIMIT_S)
+        try:
+            check = await run_blocking(_signal_checked, record, polite, timeout_s=_CHECK_LIMIT_S)
+        except PermissionError as error:  # started as root, stopped as oneself
+            raise SignalRefused(
+                "The server was not stopped: it runs as another user.",
+                detail=f"group {record.group}: {error}",
+                hint="Stop it as the user who started it.",
+            ) from error
         if check.gone:
             return False
         if check.may_signal:
