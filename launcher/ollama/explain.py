@@ -51,20 +51,16 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    pattern: re.Pattern[str]
+    pattern: str
     reason: Reason
     title: str
     hint: str
 
 
-def _row(pattern: str, reason: Reason, title: str, hint: str) -> _Row:
-    return _Row(re.compile(pattern, re.IGNORECASE), reason, title, hint)
-
-
 _KEPT = "What was downloaded is kept: pull again to go on."
 
 _ROWS: tuple[_Row, ...] = (
-    _row(
+    _Row(
         # Only the whole text: "max retries exceeded: unexpected EOF" is a bad connection, not a bad file.
         r"\A(unexpected )?EOF\Z|-partial-\d+: no such file|\Ainvalid character .* looking for",
         Reason.DAMAGED_PARTIAL,
@@ -72,116 +68,116 @@ _ROWS: tuple[_Row, ...] = (
         "Remove the files of this download that end in “-partial” from the folder “blobs” of the models folder, then "
         "pull again.",
     ),
-    _row(
+    _Row(
         r"pull model manifest: file does not exist",
         Reason.NO_SUCH_MODEL,
         "The registry knows no such model.",
         "Check the spelling and the tag; https://ollama.com/library lists what there is.",
     ),
-    _row(
+    _Row(
         r"model .*not found|no such model",
         Reason.NO_SUCH_MODEL,
         "This model is not installed.",
         "Pull it first, or choose one of those that are installed.",
     ),
-    _row(
+    _Row(
         r"invalid model name|^(name|source|destination) \".*\" is invalid|model is required",
         Reason.INVALID_NAME,
         "This cannot be the name of a model.",
         "Names look like llama3.2:1b, user/model:tag or hf.co/user/repository:Q4_K_M.",
     ),
-    _row(
+    _Row(
         r"use either :local or :cloud",
         Reason.INVALID_NAME,
         "A name can end in :local or in :cloud, not in both.",
         "Leave one of them out.",
     ),
-    _row(
+    _Row(
         # The second is what Windows says (not seen).
         r"no space left on device|not enough space on the disk",
         Reason.NO_SPACE,
         "The disk of the models folder is full.",
         f"Make room, for example by removing a model. {_KEPT}",
     ),
-    _row(
+    _Row(
         r"digest mismatch|size mismatch",
         Reason.DIGEST_MISMATCH,
         "What was downloaded is not what the registry announced.",
         "Pull again: the bad part has been thrown away and is fetched anew.",
     ),
-    _row(
+    _Row(
         r"max retries exceeded",
         Reason.RETRIES_EXCEEDED,
         "The connection to the registry broke too often.",
         f"Check the network. {_KEPT}",
     ),
-    _row(
+    _Row(
         r"proxyconnect",
         Reason.REGISTRY_UNREACHABLE,
         "The proxy that the server was told to use does not answer.",
         "Start the proxy, or start the server without HTTPS_PROXY.",
     ),
-    _row(
+    _Row(
         r"first record does not look like a TLS handshake|server gave HTTP response to HTTPS client",
         Reason.REGISTRY_FAILED,
         "The registry speaks plain HTTP.",
         "If it is yours and the network is safe, allow the insecure connection (--insecure).",
     ),
-    _row(
+    _Row(
         r"x509|certificate",
         Reason.REGISTRY_FAILED,
         "The certificate of the registry cannot be trusted.",
         "Check the date of this computer, and whether a proxy or virus scanner opens secure connections.",
     ),
-    _row(
+    _Row(
         r"lookup .*(no such host|server misbehaving)",
         Reason.REGISTRY_UNREACHABLE,
         "The server cannot find the registry in the network.",
         f"Check that the computer is online, and the spelling of the host. {_KEPT}",
     ),
-    _row(
+    _Row(
         r"dial tcp|i/o timeout|network is unreachable|connection (refused|reset)|no route to host|tls:",
         Reason.REGISTRY_UNREACHABLE,
         "The server cannot reach the registry.",
         f"Check the network and, behind a proxy, the server's HTTPS_PROXY. {_KEPT}",
     ),
-    _row(
+    _Row(
         r"pull model manifest: 412",
         Reason.TOO_OLD,
         "This model needs a newer Ollama.",
         "Update Ollama, then pull again.",
     ),
-    _row(
+    _Row(
         r"pull model manifest: (401|403)|unauthorized|realm host|id_ed25519",
         Reason.NOT_ALLOWED,
         "The registry gives no access to this model.",
         "Sign in with “ollama signin”, and check that you may use this model.",
     ),
-    _row(
+    _Row(
         r"pull model manifest: 429",
         Reason.REGISTRY_FAILED,
         "The registry asks for a pause: there were too many requests.",
         "Try again in a few minutes.",
     ),
-    _row(
+    _Row(
         r"pull model manifest: \d{3}",
         Reason.REGISTRY_FAILED,
         "The registry answered with an error.",
         "Try again later; if it stays, check the name.",
     ),
-    _row(
+    _Row(
         r"requires MLX",
         Reason.NOT_CAPABLE,
         "This model runs only on a Mac with Apple silicon.",
         "Choose another variant of the model.",
     ),
-    _row(
+    _Row(
         r"server busy|maximum pending requests exceeded",
         Reason.BUSY,
         "The server has too much to do at the moment.",
         "Try again in a moment, or raise OLLAMA_MAX_QUEUE.",
     ),
-    _row(
+    _Row(
         # llm/status.go lists these; compared without regard to case there, too.
         r"out.of.memory|out of device memory|cudaMalloc failed|hipMalloc failed|failed to allocate|allocation failed"
         r"|not enough memory|insufficient memory|erroroutofmemory|unable to load full model on GPU"
@@ -190,38 +186,38 @@ _ROWS: tuple[_Row, ...] = (
         "There is not enough memory for this model.",
         "Unload other models, choose a smaller one, or a smaller context.",
     ),
-    _row(
+    _Row(
         r"exceed_context_size_error|exceeds the (available )?context|longer than the context length",
         Reason.CONTEXT_TOO_LONG,
         "The text is longer than the model's context.",
         "Shorten it, or load the model with a larger context.",
     ),
-    _row(
+    _Row(
         r"does not support|not currently supported|cannot run this remote model",
         Reason.NOT_CAPABLE,
         "This model cannot do that.",
         "Choose a model with this capability.",
     ),
-    _row(
+    _Row(
         r"llama-server binary not found|llama-quantize",
         Reason.RUNNER_FAILED,
         "The installation of Ollama is incomplete: a program that runs models is missing.",
         "Install Ollama again.",
     ),
-    _row(
+    _Row(
         r"incompatible with your version of Ollama",
         Reason.TOO_OLD,
         "This model does not fit this version of Ollama.",
         "Update Ollama, or pull the model again.",
     ),
-    _row(
+    _Row(
         r"model runner has unexpectedly stopped|error was encountered while running the model|has terminated"
         r"|timed out waiting for llama-server|error starting llama-server",
         Reason.RUNNER_FAILED,
         "The program that runs the model has stopped.",
         "Try again; if it stays, choose a smaller model or context, and look into the server's log.",
     ),
-    _row(
+    _Row(
         r"ollama cloud is disabled",
         Reason.CLOUD_OFF,
         "Models that run at ollama.com are switched off on this server.",
@@ -234,7 +230,8 @@ def explain_text(text: str) -> Explanation:
     """Put an error text of the server into words; a text that no row knows is shown as it is."""
     plain = unwrap(text)
     for row in _ROWS:
-        if row.pattern.search(text) or row.pattern.search(plain):
+        # Compiled at the first error, not at the start of every command: that would take 4 ms of it.
+        if re.search(row.pattern, text, re.IGNORECASE) or re.search(row.pattern, plain, re.IGNORECASE):
             return Explanation(row.reason, row.title, row.hint)
     shown = _shortened(plain) or "nothing more"
     return Explanation(Reason.OTHER, f"Ollama reports an error: {shown}", "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 FOREVER_YEARS = 100
 """A time so far ahead means for ever: the server says it as a date about 292 years away (seen on 0.33.0-rc2)."""
@@ -31,7 +31,7 @@ def _members(value: object) -> object:
     return {} if value is None else value
 
 
-_DATETIME = TypeAdapter(datetime)
+_DATETIME = TypeAdapter(datetime, config=ConfigDict(defer_build=True))
 
 
 def _moment(value: object) -> datetime | None:
@@ -64,7 +64,8 @@ End = Annotated[datetime | None, BeforeValidator(_end)]
 class Wire(BaseModel):
     """What all answers share."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+    # Built at first use: a command needs two or three of them, and all take 10 ms.
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), defer_build=True)
 
 
 class VersionAnswer(Wire):
@@ -102,7 +103,7 @@ class ModelInfo(Wire):
     size: Number = 0
     digest: Text = ""
     """64 hex digits of the manifest, without a prefix."""
-    details: Details = ModelDetails()
+    details: Details = Field(default_factory=ModelDetails)
     capabilities: Texts = ()
     remote_model: Text = ""
     remote_host: Text = ""
@@ -123,7 +124,7 @@ class RunningModel(Wire):
     size: Number = 0
     size_vram: Number = 0
     digest: Text = ""
-    details: Details = ModelDetails()
+    details: Details = Field(default_factory=ModelDetails)
     expires_at: End = None
     """None: kept for ever, or not told. A time in the past: it is being unloaded."""
     context_length: Number = 0
@@ -151,7 +152,7 @@ class ShownModel(Wire):
     parameters: Text = ""
     template: Text = ""
     system: Text = ""
-    details: Details = ModelDetails()
+    details: Details = Field(default_factory=ModelDetails)
     messages: Annotated[tuple[dict[str, Any], ...], BeforeValidator(_items)] = ()
     remote_model: Text = ""
     remote_host: Text = ""
