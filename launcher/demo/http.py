@@ -23,8 +23,14 @@ TEXT_TYPE = "text/plain; charset=utf-8"
 STREAM_TYPE = "application/x-ndjson"
 SIMULATED_HEADER = ("Ollama-Simulated", "1")
 _REASONS = {
-    **{200: b"OK", 400: b"Bad Request", 403: b"Forbidden", 404: b"Not Found", 405: b"Method Not Allowed"},
-    **{500: b"Internal Server Error", 501: b"Not Implemented", 503: b"Service Unavailable"},
+    200: b"OK",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
 }
 _READ_BYTES = 65536
 # net/http sends what fits its buffer with a length and the rest in chunks (server.go, bufferBeforeChunkingSize).
