@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.support.blocking",
     "tests.support.nobody",
     "tests.support.waiting",
+    "tests.support.machine",
 ]
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

@@ -1,0 +1,86 @@
+"""Installed and loaded models: the wire's answers turned into the values that the launcher publishes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from launcher.domain.models import InstalledModel, LoadedModel, Models
+from launcher.ollama import Client, ModelInfo, RunningModel
+from launcher.ollama.errors import OllamaError
+
+_TIMEOUT_S = 5.0
+
+
+class Library:
+    """What is installed and what is loaded on one server.
+
+    ``publish`` gets a :class:`Models` when it differs from the last one.
+    """
+
+    def __init__(self, client: Client, publish: Callable[[Models], None]) -> None:
+        self._client = client
+        self._publish = publish
+        self._models = Models(installed=None, loaded=None)
+
+    @property
+    def models(self) -> Models:
+        """What is known now."""
+        return self._models
+
+    async def refresh(self) -> Models:
+        """Ask the server for both lists and publish them; a list that cannot be had is None (not known)."""
+        tags, ps = await asyncio.gather(self._installed(), self._loaded())
+        self._put(Models(installed=tags, loaded=ps))
+        return self._models
+
+    def forget(self) -> None:
+        """Nothing is known any more: the server is gone."""
+        self._put(Models(installed=None, loaded=None))
+
+    def _put(self, models: Models) -> None:
+        if models != self._models:
+            self._models = models
+            self._publish(models)
+
+    async def _installed(self) -> tuple[InstalledModel, ...] | None:
+        try:
+            answer = await self._client.tags(timeout_s=_TIMEOUT_S)
+        except OllamaError:
+            return None
+        return tuple(installed_model(model) for model in answer.models)
+
+    async def _loaded(self) -> tuple[LoadedModel, ...] | None:
+        try:
+            answer = await self._client.ps(timeout_s=_TIMEOUT_S)
+        except OllamaError:
+            return None
+        return tuple(loaded_model(model) for model in answer.models)
+
+
+def installed_model(model: ModelInfo) -> InstalledModel:
+    """Turn one entry of ``/api/tags`` into its value."""
+    details = model.details
+    return InstalledModel(
+        name=model.name,
+        size_bytes=model.size,
+        digest=model.digest,
+        modified_at=model.modified_at,
+        family=details.family or None,
+        parameter_size=details.parameter_size or None,
+        quantization=details.quantization_level or None,
+        capabilities=tuple(model.capabilities) or None,
+        remote_host=model.remote_host or None,
+    )
+
+
+def loaded_model(model: RunningModel) -> LoadedModel:
+    """Turn one entry of ``/api/ps`` into its value."""
+    return LoadedModel(
+        name=model.name,
+        size_bytes=model.size,
+        size_vram_bytes=model.size_vram,
+        context_length=model.context_length or None,
+        expires_at=model.expires_at,
+        digest=model.digest,
+    )
