@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
@@ -35,6 +36,9 @@ NEEDED_MODULES = ("venv", "ensurepip", "_ssl")
 
 RUN_LOCK = "packaging/lock.txt"
 TEST_LOCK = "packaging/lock-dev.txt"
+# Each command's locks; the last one holds all the pins of those before it, so only that one is given to pip.
+FOR_APP = (RUN_LOCK,)
+FOR_TESTS = (RUN_LOCK, TEST_LOCK)
 
 STAMP = "launcher-setup.json"
 UNFINISHED = "launcher-setup-unfinished"
@@ -656,19 +660,27 @@ def can_be_updated(root: Path, venv: Path, wanted: tuple[int, int] | None) -> bo
 def one_at_a_time(path: Path) -> Iterator[None]:
     """Hold the set-up's lock: two terminals on a fresh clone shall not fill one environment together."""
     with open(str(path), "w", encoding="utf-8") as stream:
+        if not try_lock(stream.fileno()):
+            say("Another set-up is under way; waiting for it.")
+            while not try_lock(stream.fileno()):  # Windows has no lock that waits for ever
+                time.sleep(0.5)
+        yield
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock of an open file; it is given back when the file is closed, however that comes."""
+    try:
         if sys.platform == "win32":
             import msvcrt
 
-            msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                say("Another set-up is under way; waiting for it.")
-                fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def pip_install(venv: Path, arguments: Sequence[str]) -> None:
@@ -693,8 +705,7 @@ def set_up(wanted: tuple[int, int] | None, locks: Sequence[str], consent: Callab
         if not can_be_updated(ROOT, venv, wanted):
             make_venv(venv, need_python(wanted, consent))
         say(f"Installing Python packages into {venv.name}.")
-        for name in locks:
-            pip_install(venv, ["--require-hashes", "--only-binary=:all:", "-r", str(ROOT / name)])
+        pip_install(venv, ["--require-hashes", "--only-binary=:all:", "-r", str(ROOT / locks[-1])])
         # The build back-end comes from the lock, so this last step needs no network.
         pip_install(venv, ["--no-index", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
         write_stamp(venv, expected_stamp(ROOT, venv, locks))
@@ -734,7 +745,7 @@ def run(arguments: Sequence[str]) -> int:
     """Start the app; its arguments go through."""
     options = parse_options(arguments)
     consent = consent_for(options.yes)
-    venv, anything_done = set_up(options.python, [RUN_LOCK], consent)
+    venv, anything_done = set_up(options.python, FOR_APP, consent)
     window = wants_window(options.passed)
     # The command line works without Qt: it is not held up again by a question answered "no" at the first set-up.
     if anything_done or window:
@@ -770,7 +781,7 @@ def test(arguments: Sequence[str]) -> int:
     """Run every check and all tests; arguments go through to pytest. A failed check does not hold up the next."""
     options = parse_options(arguments)
     consent = consent_for(options.yes or is_root())
-    venv, _ = set_up(options.python, [TEST_LOCK], consent)
+    venv, _ = set_up(options.python, FOR_TESTS, consent)
     if not need_system(venv, True, consent):
         if is_root():
             raise SetupError("What the tests need from the system could not be installed.")
@@ -819,6 +830,9 @@ def main(arguments: Sequence[str]) -> int:
         say(problem.title)
         if problem.hint:
             say(problem.hint)
+        return 1
+    except OSError as problem:  # a full disk, a checkout that may not be written to
+        say(f"The set-up cannot go on: {problem}.")
         return 1
     except KeyboardInterrupt:
         return 130

@@ -330,6 +330,7 @@ def test_who_may_install(yes: bool, root: bool, terminal: bool, answer: bool | N
 # --- the stamp ---------------------------------------------------------------------------------------------------
 
 RUN, TEST = bootstrap.RUN_LOCK, bootstrap.TEST_LOCK
+FOR_APP, FOR_TESTS = bootstrap.FOR_APP, bootstrap.FOR_TESTS
 
 
 @pytest.fixture
@@ -343,12 +344,12 @@ def project(tmp_path: Path) -> Path:
     program.parent.mkdir(parents=True)
     (tmp_path / "python3.11").touch()
     program.symlink_to(tmp_path / "python3.11")
-    bootstrap.write_stamp(root / ".venv", bootstrap.expected_stamp(root, root / ".venv", [RUN], "linux"))
+    bootstrap.write_stamp(root / ".venv", bootstrap.expected_stamp(root, root / ".venv", FOR_APP, "linux"))
     return root
 
 
-def finished(root: Path, *locks: str) -> bool:
-    return bool(bootstrap.is_finished(root, root / ".venv", locks or (RUN,), "linux"))
+def finished(root: Path, locks: tuple[str, ...] = FOR_APP) -> bool:
+    return bool(bootstrap.is_finished(root, root / ".venv", locks, "linux"))
 
 
 def test_a_finished_environment_is_left_alone(project: Path) -> None:
@@ -356,7 +357,14 @@ def test_a_finished_environment_is_left_alone(project: Path) -> None:
 
 
 def test_what_the_app_needs_is_not_all_that_the_tests_need(project: Path) -> None:
-    assert not finished(project, TEST)
+    assert not finished(project, FOR_TESTS)
+
+
+def test_what_serves_the_tests_serves_the_app(project: Path) -> None:
+    venv = project / ".venv"
+    bootstrap.write_stamp(venv, bootstrap.expected_stamp(project, venv, FOR_TESTS, "linux"))
+    assert finished(project, FOR_TESTS)
+    assert finished(project, FOR_APP)
 
 
 def test_what_serves_the_app_is_judged_by_its_own_lock(project: Path) -> None:

@@ -39,7 +39,7 @@ def finished_checkout(checkout: Path) -> Path:
     app = venv / "bin" / "ollama-launcher"
     app.write_text(REPEATER, encoding="utf-8")
     app.chmod(0o755)
-    bootstrap.write_stamp(venv, bootstrap.expected_stamp(checkout, venv, [bootstrap.RUN_LOCK]))
+    bootstrap.write_stamp(venv, bootstrap.expected_stamp(checkout, venv, bootstrap.FOR_APP))
     return checkout
 
 
@@ -98,7 +98,7 @@ def test_the_first_set_up_without_network_ends_in_a_sentence(checkout: Path) -> 
     assert "Traceback" not in run.stderr
     assert run.stdout == ""
     # What is left must pass neither for a finished environment nor for one to go on in.
-    assert not bootstrap.is_finished(checkout, checkout / ".venv", [bootstrap.RUN_LOCK])
+    assert not bootstrap.is_finished(checkout, checkout / ".venv", bootstrap.FOR_APP)
     assert not bootstrap.can_be_updated(checkout, checkout / ".venv", None)
 
 
@@ -106,6 +106,14 @@ def test_a_wrong_python_is_refused(checkout: Path) -> None:
     run = start(checkout, "--python", "2.7", script="test.sh")
     assert run.returncode == 1
     assert run.stderr.splitlines()[0] == "'2.7' is not a Python this program runs on."
+
+
+def test_a_checkout_that_cannot_be_written_to_ends_in_a_sentence(checkout: Path) -> None:
+    (checkout / ".venv.lock").mkdir()  # stands for any refusal of the file system, which root would not meet
+    run = start(checkout, "status")
+    assert run.returncode == 1
+    assert run.stderr.startswith("The set-up cannot go on: ")
+    assert len(run.stderr.splitlines()) == 1
 
 
 def test_an_unknown_command_shows_the_usage(checkout: Path) -> None:
