@@ -9,12 +9,11 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-import httpx
 from pydantic import ValidationError
 
 from launcher.domain.address import Address
@@ -30,6 +29,7 @@ from launcher.ollama.errors import (
     refusal,
 )
 from launcher.ollama.lines import MAX_LINE_BYTES, LineSplitter, LineTooLong
+from launcher.ollama.net import httpx
 from launcher.ollama.tls import trusted, trusting_nobody
 from launcher.ollama.wire import Wire
 
@@ -40,6 +40,9 @@ MAX_ERROR_BYTES = 64 * 1024
 SIMULATED_HEADER = "Ollama-Simulated"
 
 _FIRST_RETRY_S = 0.1
+_READ_OUT_S = 0.5
+_LEFT_OVER_BYTES = 1024 * 1024
+"""More than any buffer between the socket and us holds when a connection is closed."""
 _RETRIED_STATUSES = frozenset({502, 503, 504})
 
 W = TypeVar("W", bound=Wire)
@@ -157,10 +160,10 @@ class Transport:
         with self._translated():
             request = self._request(self._streams, "POST", path, body, self._patient(read_timeout_s))
             response = await self._streams.send(request, stream=True)
-            try:
+            async with aclosing(response):
                 await self._check(response)
                 with self._translated(streaming=True):
-                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]  # a generator
+                    async with _chunks(response) as chunks:
                         async for chunk in chunks:
                             for line in splitter.feed(chunk):
                                 if b'"error"' in line:
@@ -168,6 +171,7 @@ class Transport:
                                 value = parse(line)
                                 yield value
                                 if ended(value):
+                                    await _read_out(chunks)
                                     return
                     line = splitter.rest()
                     if line:
@@ -176,8 +180,6 @@ class Transport:
                         yield value
                         if ended(value):
                             return
-            finally:
-                await response.aclose()
         raise CutStream("the stream ended without its last line")
 
     def parsed(self, answer: Answer, kind: type[W]) -> W:
@@ -324,6 +326,34 @@ def _inline_text(value: object) -> str | None:
     if isinstance(error, dict):
         error = error.get("message") or json.dumps(error)
     return error if isinstance(error, str) and error else None
+
+
+@asynccontextmanager
+async def _chunks(response: httpx.Response) -> AsyncGenerator[AsyncIterator[bytes], None]:
+    """Iterate over a body; on leaving, close the connection and end httpx's generators.
+
+    There are five, one in another, and none closes the next: left in the middle, the collector would close them in
+    tasks that nobody owns. Reading on after the close makes each of them end by itself.
+    """
+    chunks = response.aiter_bytes()
+    try:
+        yield chunks
+    finally:
+        await response.aclose()
+        left_bytes = _LEFT_OVER_BYTES
+        with suppress(httpx.HTTPError, httpx.StreamError):
+            async for chunk in chunks:
+                left_bytes -= len(chunk)
+                if left_bytes < 0:
+                    break
+
+
+async def _read_out(chunks: AsyncIterator[bytes]) -> None:
+    """Read the end of a stream whose last line has come, so that its connection can be used again."""
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(_READ_OUT_S):
+            async for _ in chunks:
+                pass
 
 
 def _raise_inline(line: bytes) -> None:
