@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import ssl
 
-import httpx
+from launcher.ollama.net import httpx
 
 
 @functools.cache

@@ -1,0 +1,21 @@
+"""httpx, imported in one place and without its command line."""
+
+from __future__ import annotations
+
+import sys
+
+_COMMAND_LINE = "httpx._main"
+
+if "httpx" not in sys.modules:
+    # WORKAROUND httpx 0.28: its __init__ imports its own command line, and with it rich and pygments, wherever they are
+    # installed: 40 of the 110 ms that the import takes. A module that is None cannot be imported, which httpx is
+    # prepared for. tests/ollama/test_net.py fails when this is no longer needed.
+    sys.modules[_COMMAND_LINE] = None  # type: ignore[assignment]  # None is how Python says "not importable"
+    try:
+        import httpx
+    finally:
+        del sys.modules[_COMMAND_LINE]
+else:
+    import httpx
+
+__all__ = ["httpx"]
