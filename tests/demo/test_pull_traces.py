@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.demo.recorded import (
@@ -16,7 +15,6 @@ from tests.demo.recorded import (
     MID,
     MODELS,
     RECORDINGS,
-    TIMEOUT_S,
     TINY,
     Pull,
     assert_alike,
@@ -24,6 +22,7 @@ from tests.demo.recorded import (
     pull,
     recorded_files,
     recording,
+    talk_to,
     total_recorded,
     weights_of,
 )
@@ -67,8 +66,11 @@ async def test_tiny_again_has_one_line_a_layer(tmp_path: Path) -> None:
 
 async def test_tiny_not_streamed_is_one_object(tmp_path: Path) -> None:
     theirs = recording("pull/tiny-not-streamed")
-    async with server(tmp_path, QUICK) as demo, httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
-        answer = await client.post(f"{demo.base_url}/api/pull", json=theirs["request"]["body"])
+    async with (
+        server(tmp_path, QUICK) as demo,
+        talk_to(demo.base_url) as client,
+    ):
+        answer = await client.post("/api/pull", json=theirs["request"]["body"])
     assert answer.status_code == theirs["response"]["status"]
     assert answer.text == theirs["response"]["body"]
     assert answer.headers["content-type"] == theirs["response"]["headers"]["content-type"]
