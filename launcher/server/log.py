@@ -28,10 +28,13 @@ _MOST_TAIL_BYTES = 8 * 1024 * 1024
 _MARK_BYTES = 64
 _CUT_MARK = " …"
 
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s\"'\\]*@")
+# Every repetition is bounded: a line of 16 KiB must not take seconds.
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,15}://)[^/?#\s\"'\\]{0,500}@")
 # Go prints its settings as "NAME:value NAME:value"; a password may hold "/" and the scheme may be missing.
-_PROXY = re.compile(r"(?P<name>\b(?:HTTPS?|ALL|FTP)_PROXY[:=])(?P<value>[^\s\"']*)@", re.IGNORECASE)
-_CREDENTIAL = re.compile(r"(?P<kind>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
+_PROXY = re.compile(r"(?P<name>\b(?:HTTPS?|ALL|FTP)_PROXY[:=])(?P<value>[^\s\"']{0,500})@", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"(?P<kind>\b(?:Bearer\s+|Authorization[\"':=\s]{1,5}(?:\w{1,20}\s+)?))[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE
+)
 _PARAMETER = re.compile(
     r"(?P<name>\b(?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|Key-Pair-Id|access_token|token|api[_-]?key"
     r"|OLLAMA_API_KEY|password|secret)(?:=|:|%3D))[^&\s\"']+",
@@ -91,7 +94,7 @@ class LogTail:
     """Read what is appended to a file, line by line, whatever becomes of the file.
 
     Survives that it does not exist yet, is replaced (another inode) and is cut (shorter than what was read, or with
-    other bytes before the place that was read to). Each read is bounded. Blocking, and for one reader.
+    other bytes at its begin or before the place that was read to). Each read is bounded. Blocking, for one reader.
     """
 
     def __init__(self, path: Path, *, from_end: bool = False) -> None:
@@ -99,7 +102,7 @@ class LogTail:
         self._from_end = from_end
         self._file: FileIO | None = None
         self._offset = 0
-        self._mark = b""
+        self._marks = (b"", b"")
         self._pending = b""
         self._skipping = False
 
@@ -109,20 +112,25 @@ class LogTail:
         return self._offset
 
     def read_lines(self) -> list[str]:
-        """Read the complete lines that came since, at most a mebibyte; an overlong line is cut short."""
+        """Read the complete lines that came since, about a mebibyte at most; an overlong line is cut short.
+
+        An empty answer means that there is nothing more by now.
+        """
         file = self._file or self._open()
         if file is None:
             return []
-        lines = self._read(file)
-        if not lines and self._is_replaced(file):
-            # The old file is read to its end by now.
-            lines = self.flush()
-            self.close()
-            self._from_end = False
-            file = self._open()
-            if file is not None:
-                lines += self._read(file)
-        return lines
+        while (lines := self._read(file)) == []:
+            pass  # in the middle of an overlong line
+        if lines is not None:
+            return lines
+        if not self._is_replaced(file):
+            return []
+        # The old file is read to its end.
+        lines = self.flush()
+        self.close()
+        self._from_end = False
+        file = self._open()
+        return lines + ((self._read(file) or []) if file is not None else [])
 
     def flush(self) -> list[str]:
         """Give out a last line that has no end."""
@@ -142,20 +150,23 @@ class LogTail:
             return None
         self._file = file
         self._offset = os.fstat(file.fileno()).st_size if self._from_end else 0
-        self._mark = _bytes_before(file, self._offset)
+        self._marks = _marks(file, self._offset)
         self._pending, self._skipping = b"", False
         return file
 
-    def _read(self, file: FileIO) -> list[str]:
+    def _read(self, file: FileIO) -> list[str] | None:
+        """Read one block; None at the end of the file."""
         # Shorter than before, or grown past the old place already since it was cut.
-        if os.fstat(file.fileno()).st_size < self._offset or _bytes_before(file, self._offset) != self._mark:
-            self._offset, self._mark, self._pending, self._skipping = 0, b"", b"", False
+        if os.fstat(file.fileno()).st_size < self._offset or _marks(file, self._offset) != self._marks:
+            self._offset, self._marks, self._pending, self._skipping = 0, (b"", b""), b"", False
         file.seek(self._offset)
         content = file.read(_MOST_READ_BYTES)
         if not content:
-            return []
+            return None
         self._offset += len(content)
-        self._mark = (self._mark + content[-_MARK_BYTES:])[-_MARK_BYTES:]
+        # From what was read, not from the file: it may be cut just now.
+        first, last = self._marks
+        self._marks = (first + content)[:_MARK_BYTES], (last + content[-_MARK_BYTES:])[-_MARK_BYTES:]
         *ends, rest = content.split(b"\n")
         lines = []
         for end in ends:
@@ -270,10 +281,13 @@ def _create_private(path: Path) -> BufferedWriter:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
 
 
-def _bytes_before(file: FileIO, offset: int) -> bytes:
+def _marks(file: FileIO, offset: int) -> tuple[bytes, bytes]:
+    """Read what a file is recognised by: its first bytes and those before ``offset``."""
+    file.seek(0)
+    first = file.read(min(offset, _MARK_BYTES))
     start = max(0, offset - _MARK_BYTES)
     file.seek(start)
-    return file.read(offset - start)
+    return first, file.read(offset - start)
 
 
 def _text(line: bytes) -> str:
