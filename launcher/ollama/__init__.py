@@ -25,8 +25,10 @@ from launcher.ollama.errors import (
     ProtocolBroken,
     Reason,
     Refused,
+    RegistryFailed,
     TimedOut,
 )
+from launcher.ollama.registry import Layer, Manifest, Registry
 from launcher.ollama.wire import (
     LoadAnswer,
     ModelDetails,
@@ -46,8 +48,10 @@ __all__ = [
     "InlineError",
     "InvalidAddress",
     "InvalidModelName",
+    "Layer",
     "Limits",
     "LoadAnswer",
+    "Manifest",
     "ModelDetails",
     "ModelInfo",
     "ModelName",
@@ -58,6 +62,8 @@ __all__ = [
     "PullProgress",
     "Reason",
     "Refused",
+    "Registry",
+    "RegistryFailed",
     "Running",
     "RunningModel",
     "ServerVersion",

@@ -9,7 +9,8 @@
      │   └─ ModelNotFound  404, and it is about a model
      ├─ ProtocolBroken     the answer is not Ollama's: HTML, no JSON, bad UTF-8, an endless line, a redirect
      ├─ InlineError        a stream that began well carries an error line; ``text``
-     └─ CutStream          the connection ended before the answer did
+     ├─ CutStream          the connection ended before the answer did
+     └─ RegistryFailed     not the server but a registry, asked by ourselves, gave no use of an answer
 
 ``text`` is the server's own text, unshortened; ``title`` and ``hint`` are made for people from it, with JSON inside
 it unwrapped; ``reason`` is what a program may act on. Knows nothing of httpx: ``transport.py`` translates.
@@ -29,6 +30,7 @@ __all__ = [
     "ProtocolBroken",
     "Reason",
     "Refused",
+    "RegistryFailed",
     "TimedOut",
     "refusal",
 ]
@@ -107,6 +109,17 @@ class CutStream(OllamaError):
             "The connection to Ollama broke off in the middle of an answer.",
             detail=detail,
             hint="The server may have been stopped: look whether it runs, and try again.",
+        )
+
+
+class RegistryFailed(OllamaError):
+    """A registry that we asked ourselves does not answer, refuses, or answers nonsense."""
+
+    def __init__(self, registry: str, *, detail: str = "") -> None:
+        super().__init__(
+            f"The registry {registry} does not tell what this model consists of.",
+            detail=detail,
+            hint="The download works without it; only its size is not known beforehand.",
         )
 
 

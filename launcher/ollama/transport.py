@@ -203,7 +203,7 @@ class Transport:
                 response = await pool.send(request, stream=True)
                 try:
                     await self._check(response)
-                    content = await _read(response, MAX_BODY_BYTES)
+                    content = await read_body(response, MAX_BODY_BYTES)
                     if len(content) > MAX_BODY_BYTES:
                         raise ProtocolBroken(
                             f"The answer from {self._base_url} is too long to be Ollama's.",
@@ -236,7 +236,7 @@ class Transport:
                 detail=f"HTTP {status}, Location: {place}",
                 hint="If that is where Ollama is, use that address.",
             )
-        raise refusal(status, _error_text(await _read(response, MAX_ERROR_BYTES)))
+        raise refusal(status, error_text(await read_body(response, MAX_ERROR_BYTES)))
 
     def _bounded(self, timeout_s: float | None) -> httpx.Timeout:
         times = self._timeouts
@@ -299,19 +299,20 @@ def translated(address: Address, *, streaming: bool = False) -> Iterator[None]:
         ) from error
 
 
-async def _read(response: httpx.Response, limit_bytes: int) -> bytes:
+async def read_body(response: httpx.Response, limit_bytes: int) -> bytes:
     """Read a body, or as much of it as tells that it is longer than the limit."""
     pieces: list[bytes] = []
     size_bytes = 0
-    async for piece in response.aiter_bytes():
-        pieces.append(piece)
-        size_bytes += len(piece)
-        if size_bytes > limit_bytes:
-            break
+    async with _chunks(response) as chunks:
+        async for piece in chunks:
+            pieces.append(piece)
+            size_bytes += len(piece)
+            if size_bytes > limit_bytes:
+                break
     return b"".join(pieces)
 
 
-def _error_text(body: bytes) -> str:
+def error_text(body: bytes) -> str:
     """Read the error text of a body: ``{"error": …}`` of either shape, else the body itself."""
     text = body.decode("utf-8", "replace").strip()
     try:

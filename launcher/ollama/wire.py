@@ -15,19 +15,19 @@ FOREVER_YEARS = 100
 """A time so far ahead means for ever: the server says it as a date about 292 years away (seen on 0.33.0-rc2)."""
 
 
-def _text(value: object) -> object:
+def no_text(value: object) -> object:
     return "" if value is None else value
 
 
-def _number(value: object) -> object:
+def no_number(value: object) -> object:
     return 0 if value is None else value
 
 
-def _items(value: object) -> object:
+def no_items(value: object) -> object:
     return () if value is None else value
 
 
-def _members(value: object) -> object:
+def no_members(value: object) -> object:
     return {} if value is None else value
 
 
@@ -53,10 +53,10 @@ def _end(value: object) -> datetime | None:
     return None if moment is None or moment.year >= datetime.now(UTC).year + FOREVER_YEARS else moment
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Number = Annotated[int, BeforeValidator(_number)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_items)]
-Members = Annotated[dict[str, Any], BeforeValidator(_members)]
+Text = Annotated[str, BeforeValidator(no_text)]
+Number = Annotated[int, BeforeValidator(no_number)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(no_items)]
+Members = Annotated[dict[str, Any], BeforeValidator(no_members)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 End = Annotated[datetime | None, BeforeValidator(_end)]
 
@@ -113,7 +113,7 @@ class ModelInfo(Wire):
 class Tags(Wire):
     """``/api/tags``: the installed models, newest first."""
 
-    models: Annotated[tuple[ModelInfo, ...], BeforeValidator(_items)] = ()
+    models: Annotated[tuple[ModelInfo, ...], BeforeValidator(no_items)] = ()
 
 
 class RunningModel(Wire):
@@ -133,7 +133,7 @@ class RunningModel(Wire):
 class Running(Wire):
     """``/api/ps``: the loaded models. One that is still loading is not among them."""
 
-    models: Annotated[tuple[RunningModel, ...], BeforeValidator(_items)] = ()
+    models: Annotated[tuple[RunningModel, ...], BeforeValidator(no_items)] = ()
 
 
 class Tensor(Wire):
@@ -141,7 +141,7 @@ class Tensor(Wire):
 
     name: Text = ""
     type: Text = ""
-    shape: Annotated[tuple[int, ...], BeforeValidator(_items)] = ()
+    shape: Annotated[tuple[int, ...], BeforeValidator(no_items)] = ()
 
 
 class ShownModel(Wire):
@@ -153,13 +153,13 @@ class ShownModel(Wire):
     template: Text = ""
     system: Text = ""
     details: Details = Field(default_factory=ModelDetails)
-    messages: Annotated[tuple[dict[str, Any], ...], BeforeValidator(_items)] = ()
+    messages: Annotated[tuple[dict[str, Any], ...], BeforeValidator(no_items)] = ()
     remote_model: Text = ""
     remote_host: Text = ""
     model_info: Members = {}
     """GGUF metadata; unless asked for verbosely, arrays are null."""
     projector_info: Members = {}
-    tensors: Annotated[tuple[Tensor, ...], BeforeValidator(_items)] = ()
+    tensors: Annotated[tuple[Tensor, ...], BeforeValidator(no_items)] = ()
     capabilities: Texts = ()
     modified_at: Moment = None
     requires: Text = ""
