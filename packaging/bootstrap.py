@@ -704,7 +704,7 @@ def set_up(wanted: tuple[int, int] | None, locks: Sequence[str], consent: Callab
             return venv, False
         if not can_be_updated(ROOT, venv, wanted):
             make_venv(venv, need_python(wanted, consent))
-        say(f"Installing Python packages into {venv.name}.")
+        say(f"Installing Python packages into {venv.name} (some 85 MB the first time).")
         pip_install(venv, ["--require-hashes", "--only-binary=:all:", "-r", str(ROOT / locks[-1])])
         # The build back-end comes from the lock, so this last step needs no network.
         pip_install(venv, ["--no-index", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
