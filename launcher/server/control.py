@@ -21,29 +21,26 @@ from launcher.domain.server import (
     Answer,
     Recorded,
     Seen,
-    ServerState,
     ServerStatus,
     Sighting,
     advance,
 )
 from launcher.environment import child_environment
+from launcher.errors import LauncherError
 from launcher.ollama import Client
-from launcher.ollama.errors import NotRunning, OllamaError, TimedOut
 from launcher.paths import ensure_dir
 from launcher.server import identity, models_folder, signals
 from launcher.server.errors import (
     ModelsFolderInUse,
     NotInstalled,
     NotOffered,
-    PortTaken,
-    ServerError,
     StartFailed,
     StoppedMeanwhile,
 )
 from launcher.server.explain import explain_exit
 from launcher.server.find import Binary
 from launcher.server.log import last_lines, rotate
-from launcher.server.port import Holder, is_local_host, port_holder
+from launcher.server.lookout import Glance, Lookout
 from launcher.server.record import RecordFile, ServerLock, ServerRecord, Wanted
 from launcher.server.spawn import Child, spawn
 from launcher.tasks import run_blocking
@@ -86,16 +83,6 @@ class Places:
     work_dir: Path
 
 
-@dataclass(frozen=True, slots=True)
-class _Glance:
-    """What the record and the process table say together."""
-
-    record: ServerRecord | None
-    recorded: Recorded
-    leftovers: bool
-    """The recorded process is gone, and some of its group still live."""
-
-
 async def _no_pulls() -> None:
     """Close the pulls of this process: there are none."""
 
@@ -124,18 +111,23 @@ class ServerControl:
         chosen: bool = False,
         timing: Timing | None = None,
     ) -> None:
-        self._client = client
+        self._timing = timing or Timing()
         self._address = address
         self._places = places
         self._record_file = RecordFile(places.record)
         self._find = find
+        self._lookout = Lookout(
+            client=client,
+            address=address,
+            record_file=self._record_file,
+            find=find,
+            probe_s=self._timing.probe_s,
+            overdue_s=self._timing.ready_s,
+        )
         self._environ = environ
         self._close_pulls = close_pulls
         self._chosen = chosen
-        self._local = is_local_host(address.host)
-        self._timing = timing or Timing()
         self._child: Child | None = None
-        self._start_told: tuple[tuple[int | None, int], float] | None = None
 
     @property
     def child(self) -> Child | None:
@@ -149,48 +141,19 @@ class ServerControl:
 
     def initial_status(self) -> ServerStatus:
         """CHECKING: what is true before the first look."""
-        return ServerStatus(
-            ServerState.CHECKING,
-            owner=None,
-            address=self._address.base_url,
-            local=self._local,
-            exposed=self._address.exposed,
-        )
+        return self._lookout.nothing_seen()
 
     # --- looking ----------------------------------------------------------------------------------------------
 
     async def inspect(self) -> ServerStatus:
-        """Look once, clear away what a killed server left behind, and say what is. Raises nothing about the server."""
+        """Look once, clear away what a killed server left behind, and say what is."""
         sighting = await self.look()
         await self.sweep()
         return advance(self.initial_status(), Seen(sighting))
 
     async def look(self) -> Sighting:
-        """Ask the address who answers, and the record whose it is. Signals and writes nothing."""
-        probed, glance = await asyncio.gather(self._probe(), run_blocking(self._glance))
-        recorded = glance.recorded if self._is_here(glance.record) else Recorded.NOTHING
-        sighting = replace(probed, recorded=recorded)
-        record = glance.record
-        if record is not None and recorded in (Recorded.ALIVE, Recorded.STOPPING):
-            started_at = self._started_at(record)
-            overdue = started_at is not None and time.time() - started_at > self._timing.ready_s
-            return replace(sighting, pid=record.pid, started_at=started_at, overdue=overdue)
-        if not self._local:
-            return sighting
-        if sighting.answer in (Answer.SILENT, Answer.FOREIGN):
-            return await self._with_holder(sighting)
-        if sighting.answer is Answer.NONE:
-            return await self._with_next_step(sighting, glance)
-        return sighting
-
-    def _started_at(self, record: ServerRecord) -> float | None:
-        """Tell when the recorded process started. One answer a process: a clock that is set changes no snapshot."""
-        if record.start is None:
-            return None
-        process = (record.pid, record.start)
-        if self._start_told is None or self._start_told[0] != process:
-            self._start_told = (process, identity.wall_time(record.start))
-        return self._start_told[1]
+        """Look once. Signals and writes nothing."""
+        return await self._lookout.look()
 
     async def is_being_stopped(self) -> bool:
         """Tell whether the server of ours at this address is wished stopped while it still lives.
@@ -199,7 +162,10 @@ class ServerControl:
         """
         record = await run_blocking(self._record_file.read)
         return (
-            record is not None and record.wanted is Wanted.STOPPED and self._is_here(record) and record.pid is not None
+            record is not None
+            and record.wanted is Wanted.STOPPED
+            and self._lookout.is_here(record)
+            and record.pid is not None
         )
 
     async def settled(self) -> ServerStatus:
@@ -210,13 +176,12 @@ class ServerControl:
 
     async def sweep(self) -> None:
         """End what a killed server left in its group. Does nothing while another launcher is at work."""
-        glance = await run_blocking(self._glance)
-        if not glance.leftovers:
+        if not (await run_blocking(self._lookout.glance_or_nothing)).leftovers:
             return
         try:
             async with ServerLock(self._places.lock, 0.0):
-                await self._sweep_locked(await run_blocking(self._glance))
-        except ServerError as error:
+                await self._sweep_locked(await run_blocking(self._lookout.glance))
+        except LauncherError as error:
             _log.warning("leftovers of an ended server stay for now: %s %s", error.title, error.detail)
 
     # --- changing ---------------------------------------------------------------------------------------------
@@ -258,12 +223,12 @@ class ServerControl:
         return ServerLock(self._places.lock, self._timing.grace_s + self._timing.lock_margin_s)
 
     async def _start_locked(self, progress: Progress, *, only_if_wanted: bool) -> None:
-        glance = await run_blocking(self._glance)
+        glance = await run_blocking(self._lookout.glance)
         record = glance.record
         if only_if_wanted and (record is None or record.wanted is Wanted.STOPPED):
             raise StoppedMeanwhile
         if record is not None and glance.recorded is Recorded.ALIVE:
-            if not self._is_here(record):
+            if not self._lookout.is_here(record):
                 raise StartFailed(
                     f"The launcher's Ollama already runs at {record.address}.",
                     hint="Stop it first, or use that address.",
@@ -274,14 +239,14 @@ class ServerControl:
             await self._stop_locked(progress)
         else:
             await self._sweep_locked(glance)
-        seen = await self._probe()
+        seen = await self._lookout.probe()
         if seen.answer is Answer.OLLAMA:
             return
         if seen.answer is not Answer.NONE:
-            holder = await self._holder()
-            if seen.answer is Answer.SILENT and await run_blocking(_is_ollama, holder):
-                return
-            raise self._port_taken(holder)
+            taken, is_ollama = await self._lookout.whose_port()
+            if seen.answer is Answer.FOREIGN or not is_ollama:
+                raise taken
+            return
         binary = await run_blocking(self._find)
         if binary is None:
             raise NotInstalled
@@ -328,12 +293,12 @@ class ServerControl:
 
     async def _stop_locked(self, progress: Progress) -> bool:
         """End our server; tell whether there was one."""
-        glance = await run_blocking(self._glance)
+        glance = await run_blocking(self._lookout.glance)
         record = glance.record
         if record is None:
             return False
         if glance.recorded in (Recorded.ALIVE, Recorded.STOPPING):
-            if self._chosen and not self._is_here(record):
+            if self._chosen and not self._lookout.is_here(record):
                 raise NotOffered(
                     f"The launcher's Ollama runs at {record.address}, not at {self._address.base_url}.",
                     hint=f"Leave --host out, or use --host {record.address}.",
@@ -355,7 +320,7 @@ class ServerControl:
             await run_blocking(self._record_file.write, replace(_without_process(record), wanted=Wanted.STOPPED))
         return glance.leftovers
 
-    async def _sweep_locked(self, glance: _Glance) -> None:
+    async def _sweep_locked(self, glance: Glance) -> None:
         if glance.leftovers and glance.record is not None:
             _log.info("ending what the ended server %s left in its group", glance.record.pid)
             await signals.sweep(glance.record)
@@ -376,7 +341,7 @@ class ServerControl:
             ):
                 # Wished stopped meanwhile; or a restart is under way, which holds the lock until it has spawned.
                 async with self._lock():
-                    glance = await run_blocking(self._glance)
+                    glance = await run_blocking(self._lookout.glance)
                 if glance.recorded is not Recorded.ALIVE:
                     raise StoppedMeanwhile
                 continue
@@ -435,85 +400,10 @@ class ServerControl:
         if record is not None and record.pid is not None and identity.is_recorded_alive(record):
             self._record_file.write(replace(record, exes=identity.observed_exes(record.pid, record.exes)))
 
-    # --- what is there ----------------------------------------------------------------------------------------
-
-    def _glance(self) -> _Glance:
-        """Read the record and check it against the process table. Blocking."""
-        record = self._record_file.read()
-        if record is None or record.pid is None:
-            return _Glance(record, Recorded.NOTHING, leftovers=False)
-        boot_id = identity.boot_id()
-        if identity.is_recorded_alive(record, boot_id):
-            alive = Recorded.ALIVE if record.wanted is Wanted.RUNNING else Recorded.STOPPING
-            return _Glance(record, alive, leftovers=False)
-        leftovers = not identity.check_group(record, boot_id).gone
-        # After a reboot nobody's server "ended by itself".
-        ended = record.wanted is Wanted.RUNNING and identity.same_boot(record.boot_id, boot_id)
-        return _Glance(record, Recorded.ENDED if ended else Recorded.NOTHING, leftovers)
-
-    def _is_here(self, record: ServerRecord | None) -> bool:
-        return record is not None and record.address == self._address.base_url
-
-    async def _probe(self) -> Sighting:
-        try:
-            version = await self._client.version(timeout_s=self._timing.probe_s)
-        except NotRunning as error:
-            return Sighting(Answer.NONE, reason="" if self._local else error.title, hint=error.hint)
-        except TimedOut as error:
-            return Sighting(Answer.SILENT, reason=error.title, hint=error.hint)
-        except OllamaError as error:
-            return Sighting(Answer.FOREIGN, reason=error.title, hint=error.hint)
-        return Sighting(Answer.OLLAMA, version=version.version, simulated=version.simulated)
-
-    async def _holder(self) -> Holder | None:
-        return await run_blocking(port_holder, self._address.connectable.host, self._address.port)
-
-    async def _with_holder(self, sighting: Sighting) -> Sighting:
-        holder = await self._holder()
-        taken = self._port_taken(holder)
-        return replace(
-            sighting,
-            holder=taken.title,
-            hint=taken.hint,
-            holder_is_ollama=await run_blocking(_is_ollama, holder),
-            pid=holder.pid if holder is not None else None,
-        )
-
-    async def _with_next_step(self, sighting: Sighting, glance: _Glance) -> Sighting:
-        """Nobody answers: say whether one could be started, or why ours is not there."""
-        if glance.recorded is Recorded.ENDED and self._is_here(glance.record):
-            return replace(
-                sighting,
-                reason="The Ollama that the launcher started has ended by itself.",
-                hint="Start it again; its log says why it ended.",
-            )
-        if glance.record is not None and glance.recorded is Recorded.ALIVE:
-            return replace(
-                sighting,
-                reason=f"The launcher's Ollama runs at {glance.record.address}, not here.",
-                hint="Use that address, or stop it first.",
-            )
-        try:
-            found = await run_blocking(self._find)
-        except NotInstalled as error:
-            return replace(sighting, installed=False, reason=error.title, hint=error.hint)
-        if found is None:
-            missing = NotInstalled()
-            return replace(sighting, installed=False, reason=missing.title, hint=missing.hint)
-        return replace(sighting, installed=True, reason="", hint="")
-
-    def _port_taken(self, holder: Holder | None) -> PortTaken:
-        who = holder.sentence() if holder is not None else f"Port {self._address.port} is used by another program."
-        return PortTaken(
-            who,
-            holder=holder,
-            hint="Stop that program, or let Ollama use another port, e.g. --host 127.0.0.1:11435.",
-        )
-
     # --- refusals ---------------------------------------------------------------------------------------------
 
     def _refuse_elsewhere(self, deed: str) -> None:
-        if not self._local:
+        if not self._lookout.local:
             raise NotOffered(
                 f"{self._address.base_url} is not this computer, so its Ollama cannot be {deed} from here.",
                 hint="Do it on that computer, or leave --host out.",
@@ -521,7 +411,7 @@ class ServerControl:
 
     async def _refuse_foreign(self, deed: str) -> None:
         """Raise NotOffered when an Ollama that is not ours answers."""
-        seen = await self._probe()
+        seen = await self._lookout.probe()
         if seen.answer is Answer.OLLAMA:
             raise NotOffered(
                 f"The Ollama at {self._address.base_url} was not started by the launcher, so it is not {deed}.",
@@ -543,16 +433,6 @@ class ServerControl:
             + (f" (--host {user.address})" if user.address else "")
             + ", stop it, or set OLLAMA_MODELS to another folder: two servers on one folder delete each other's files.",
         )
-
-
-def _is_ollama(holder: Holder | None) -> bool:
-    """Tell whether who holds the port is an Ollama that does not answer yet. Blocking."""
-    if holder is None:
-        return False
-    if holder.pid is None:
-        # The processes of the service's own user are hidden from others; scripts/install.sh names it so.
-        return holder.user == "ollama"
-    return models_folder.is_server(holder.pid)
 
 
 def _without_process(record: ServerRecord) -> ServerRecord:

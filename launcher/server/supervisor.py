@@ -140,6 +140,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Do what is wished, watch the child, until cancelled. Cancelling releases the server: it lives on."""
+        await self._control.sweep()
         watchers = [
             asyncio.create_task(self._serve_wishes(), name="server-wishes"),
             asyncio.create_task(self._watch_for_ends(), name="server-ends"),

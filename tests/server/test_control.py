@@ -340,3 +340,14 @@ async def test_another_machine_is_only_watched(machine: Machine) -> None:
         for deed in (core.control.start, core.control.stop, core.control.restart):
             with pytest.raises(NotOffered):
                 await deed()
+
+
+async def test_a_record_that_cannot_be_read_hides_only_whose_it_is(machine: Machine) -> None:
+    async with DemoServer(machine.folder / "theirs", port=machine.port):
+        machine.state_dir.mkdir(parents=True)
+        machine.record_file.path.symlink_to(machine.record_file.path)
+        async with machine.launcher() as core:
+            status = await core.control.inspect()
+            assert (status.state, status.owner) == (ServerState.RUNNING, Owner.UNKNOWN)
+            with pytest.raises(StorageError):
+                await core.control.stop()

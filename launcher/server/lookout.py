@@ -1,0 +1,193 @@
+"""Look at the server from outside: who answers at the address, and what our record and the process table say of it.
+
+Signals nothing and writes nothing. What follows from a look is for :mod:`launcher.domain.server` to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from launcher.domain.address import Address
+from launcher.domain.server import Answer, Recorded, ServerState, ServerStatus, Sighting
+from launcher.errors import StorageError
+from launcher.ollama import Client
+from launcher.ollama.errors import NotRunning, OllamaError, TimedOut
+from launcher.server import identity, models_folder
+from launcher.server.errors import NotInstalled, PortTaken
+from launcher.server.find import Binary
+from launcher.server.port import Holder, is_local_host, port_holder
+from launcher.server.record import RecordFile, ServerRecord, Wanted
+from launcher.tasks import run_blocking
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What the record and the process table say together."""
+
+    record: ServerRecord | None
+    recorded: Recorded
+    leftovers: bool
+    """The recorded process is gone, and some of its group still live."""
+
+
+class Lookout:
+    """See what is at one address.
+
+    ``probe_s`` bounds one request; a process of ours that has not answered within ``overdue_s`` is overdue.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        address: Address,
+        record_file: RecordFile,
+        find: Callable[[], Binary | None],
+        probe_s: float,
+        overdue_s: float,
+    ) -> None:
+        self._client = client
+        self._address = address
+        self._record_file = record_file
+        self._find = find
+        self._probe_s = probe_s
+        self._overdue_s = overdue_s
+        self._start_told: tuple[tuple[int | None, int], float] | None = None
+        self.local = is_local_host(address.host)
+        """Whether a server could be started at the address from here."""
+
+    def nothing_seen(self) -> ServerStatus:
+        """CHECKING: what is true before the first look."""
+        return ServerStatus(
+            ServerState.CHECKING,
+            owner=None,
+            address=self._address.base_url,
+            local=self.local,
+            exposed=self._address.exposed,
+        )
+
+    async def look(self) -> Sighting:
+        """Ask the address who answers, and the record whose it is. Raises nothing about the server."""
+        probed, glance = await asyncio.gather(self.probe(), run_blocking(self.glance_or_nothing))
+        recorded = glance.recorded if self.is_here(glance.record) else Recorded.NOTHING
+        sighting = replace(probed, recorded=recorded)
+        record = glance.record
+        if record is not None and recorded in (Recorded.ALIVE, Recorded.STOPPING):
+            started_at = self._started_at(record)
+            overdue = started_at is not None and time.time() - started_at > self._overdue_s
+            return replace(sighting, pid=record.pid, started_at=started_at, overdue=overdue)
+        if not self.local:
+            return sighting
+        if sighting.answer in (Answer.SILENT, Answer.FOREIGN):
+            return await self._with_holder(sighting)
+        if sighting.answer is Answer.NONE:
+            return await self._with_next_step(sighting, glance)
+        return sighting
+
+    async def probe(self) -> Sighting:
+        """Ask ``/api/version`` once."""
+        try:
+            version = await self._client.version(timeout_s=self._probe_s)
+        except NotRunning as error:
+            return Sighting(Answer.NONE, reason="" if self.local else error.title, hint=error.hint)
+        except TimedOut as error:
+            return Sighting(Answer.SILENT, reason=error.title, hint=error.hint)
+        except OllamaError as error:
+            return Sighting(Answer.FOREIGN, reason=error.title, hint=error.hint)
+        return Sighting(Answer.OLLAMA, version=version.version, simulated=version.simulated)
+
+    def glance(self) -> Glance:
+        """Read the record and check it against the process table. Blocking; raises StorageError."""
+        record = self._record_file.read()
+        if record is None or record.pid is None:
+            return Glance(record, Recorded.NOTHING, leftovers=False)
+        boot_id = identity.boot_id()
+        if identity.is_recorded_alive(record, boot_id):
+            alive = Recorded.ALIVE if record.wanted is Wanted.RUNNING else Recorded.STOPPING
+            return Glance(record, alive, leftovers=False)
+        leftovers = not identity.check_group(record, boot_id).gone
+        # After a reboot nobody's server "ended by itself".
+        ended = record.wanted is Wanted.RUNNING and identity.same_boot(record.boot_id, boot_id)
+        return Glance(record, Recorded.ENDED if ended else Recorded.NOTHING, leftovers)
+
+    def is_here(self, record: ServerRecord | None) -> bool:
+        """Tell whether the record speaks of a server at our address."""
+        return record is not None and record.address == self._address.base_url
+
+    async def whose_port(self) -> tuple[PortTaken, bool]:
+        """Find who holds the port: the error that names it, and whether it is an Ollama (that does not answer yet)."""
+        holder = await run_blocking(port_holder, self._address.connectable.host, self._address.port)
+        who = holder.sentence() if holder is not None else f"Port {self._address.port} is used by another program."
+        taken = PortTaken(
+            who,
+            holder=holder,
+            hint="Stop that program, or let Ollama use another port, e.g. --host 127.0.0.1:11435.",
+        )
+        return taken, await run_blocking(_is_ollama, holder)
+
+    def glance_or_nothing(self) -> Glance:
+        """As :meth:`glance`, where a record that cannot be read is no reason to fail. Blocking."""
+        try:
+            return self.glance()
+        except StorageError as error:
+            # What answers is true all the same; only whose it is cannot be told.
+            _log.info("%s %s", error.title, error.detail)
+            return Glance(None, Recorded.NOTHING, leftovers=False)
+
+    def _started_at(self, record: ServerRecord) -> float | None:
+        """Tell when the recorded process started. One answer a process: a clock that is set changes no snapshot."""
+        if record.start is None:
+            return None
+        process = (record.pid, record.start)
+        if self._start_told is None or self._start_told[0] != process:
+            self._start_told = (process, identity.wall_time(record.start))
+        return self._start_told[1]
+
+    async def _with_holder(self, sighting: Sighting) -> Sighting:
+        taken, is_ollama = await self.whose_port()
+        return replace(
+            sighting,
+            holder=taken.title,
+            hint=taken.hint,
+            holder_is_ollama=is_ollama,
+            pid=taken.holder.pid if taken.holder is not None else None,
+        )
+
+    async def _with_next_step(self, sighting: Sighting, glance: Glance) -> Sighting:
+        """Nobody answers: say whether one could be started, or why ours is not there."""
+        if glance.recorded is Recorded.ENDED and self.is_here(glance.record):
+            return replace(
+                sighting,
+                reason="The Ollama that the launcher started has ended by itself.",
+                hint="Start it again; its log says why it ended.",
+            )
+        if glance.record is not None and glance.recorded is Recorded.ALIVE:
+            return replace(
+                sighting,
+                reason=f"The launcher's Ollama runs at {glance.record.address}, not here.",
+                hint="Use that address, or stop it first.",
+            )
+        try:
+            found = await run_blocking(self._find)
+        except NotInstalled as error:
+            return replace(sighting, installed=False, reason=error.title, hint=error.hint)
+        if found is None:
+            missing = NotInstalled()
+            return replace(sighting, installed=False, reason=missing.title, hint=missing.hint)
+        return replace(sighting, installed=True, reason="", hint="")
+
+
+def _is_ollama(holder: Holder | None) -> bool:
+    """Tell whether who holds the port is an Ollama that does not answer yet. Blocking."""
+    if holder is None:
+        return False
+    if holder.pid is None:
+        # The processes of the service's own user are hidden from others; scripts/install.sh names it so.
+        return holder.user == "ollama"
+    return models_folder.is_server(holder.pid)
