@@ -19,7 +19,7 @@ it unwrapped; ``reason`` is what a program may act on. Knows nothing of httpx: `
 from __future__ import annotations
 
 from launcher.errors import LauncherError
-from launcher.ollama.explain import Reason, explain_refusal, explain_text
+from launcher.ollama.explain import Reason, explain_inline, explain_refusal
 
 __all__ = [
     "CutStream",
@@ -95,7 +95,7 @@ class InlineError(OllamaError):
     """A stream that began with status 200 carries an error line. ``text`` is the server's own."""
 
     def __init__(self, text: str) -> None:
-        explanation = explain_text(text)
+        explanation = explain_inline(text)
         super().__init__(explanation.title, detail=text, hint=explanation.hint)
         self.text = text
         self.reason = explanation.reason

@@ -59,15 +59,16 @@ class _Row:
 
 _KEPT = "What was downloaded is kept: pull again to go on."
 
+_DAMAGED = _Row(
+    # Only the whole text: "max retries exceeded: unexpected EOF" is a bad connection, not a bad file.
+    r"\A(unexpected )?EOF\Z|-partial-\d+: no such file|\Ainvalid character .* looking for",
+    Reason.DAMAGED_PARTIAL,
+    "What an earlier download left behind is damaged.",
+    "Remove the files of this download that end in “-partial” from the folder “blobs” of the models folder, then "
+    "pull again.",
+)
+
 _ROWS: tuple[_Row, ...] = (
-    _Row(
-        # Only the whole text: "max retries exceeded: unexpected EOF" is a bad connection, not a bad file.
-        r"\A(unexpected )?EOF\Z|-partial-\d+: no such file|\Ainvalid character .* looking for",
-        Reason.DAMAGED_PARTIAL,
-        "What an earlier download left behind is damaged.",
-        "Remove the files of this download that end in “-partial” from the folder “blobs” of the models folder, then "
-        "pull again.",
-    ),
     _Row(
         r"pull model manifest: file does not exist",
         Reason.NO_SUCH_MODEL,
@@ -226,10 +227,16 @@ _ROWS: tuple[_Row, ...] = (
 )
 
 
-def explain_text(text: str) -> Explanation:
-    """Put an error text of the server into words; a text that no row knows is shown as it is."""
+def explain_inline(text: str) -> Explanation:
+    """Put the error line of a stream into words."""
+    # Of a refusal, the same words are about the request: it was no JSON.
+    return _explain(text, (_DAMAGED, *_ROWS))
+
+
+def _explain(text: str, rows: tuple[_Row, ...] = _ROWS) -> Explanation:
+    """Find the row; a text that none knows is shown as it is."""
     plain = unwrap(text)
-    for row in _ROWS:
+    for row in rows:
         # Compiled at the first error, not at the start of every command: that would take 4 ms of it.
         if re.search(row.pattern, text, re.IGNORECASE) or re.search(row.pattern, plain, re.IGNORECASE):
             return Explanation(row.reason, row.title, row.hint)
@@ -252,7 +259,7 @@ def explain_refusal(status: int, text: str) -> Explanation:
             "This server does not know what it was asked for.",
             "It may be too old, or something other than Ollama: check its version and the address.",
         )
-    explanation = explain_text(text)
+    explanation = _explain(text)
     if explanation.reason is not Reason.OTHER:
         return explanation
     if status == 401:
