@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -111,16 +112,20 @@ def _named(text: str, environ: Mapping[str, str], where: str) -> Path:
     path = Path(_expanded(text, environ)).absolute()
     if _is_runnable(path):
         return path
-    if path.is_dir():
-        title = f"{path}, which {where} names, is a folder."
-        hint = f"Name the program itself there, for example {path / 'ollama'}."
-    elif path.exists():
-        title = f"{path}, which {where} names, may not be run."
-        hint = "Make the file executable, or name another one."
-    else:
-        title = f"{path}, which {where} names, does not exist."
-        hint = "Correct the path, or remove it so that Ollama is searched for."
-    raise BinaryUnusable(title, detail=f"{text!r} from {where}", hint=hint)
+    trouble, hint = _trouble_with(path)
+    raise BinaryUnusable(f"{path}, which {where} names, {trouble}.", detail=f"{text!r} from {where}", hint=hint)
+
+
+def _trouble_with(path: Path) -> tuple[str, str]:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist", "Correct the path, or remove it so that Ollama is searched for."
+    except (OSError, ValueError) as error:
+        return "cannot be reached", f"Check who may look into its folder ({error}), or name another program."
+    if stat.S_ISDIR(mode):
+        return "is a folder", f"Name the program itself, for example {path / 'ollama'}."
+    return "may not be run", "Make the file executable, or name another one."
 
 
 def _expanded(text: str, environ: Mapping[str, str]) -> str:
@@ -134,7 +139,7 @@ def _expanded(text: str, environ: Mapping[str, str]) -> str:
 def _is_runnable(path: Path) -> bool:
     try:
         return path.is_file() and os.access(path, os.X_OK)
-    except OSError:
+    except (OSError, ValueError):  # a closed folder, an impossible name
         return False
 
 

@@ -1,0 +1,170 @@
+"""Which folder the models are in, who uses it, and that a start removes nothing of an unfinished download."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import StorageError
+from launcher.server.models_folder import (
+    RefreshOutcome,
+    is_server,
+    live_users,
+    models_folder,
+    pulls_active,
+    refresh_partials,
+)
+from tests.support.processes import Family, until
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="programs are made of scripts"),
+]
+
+_A, _B = "a" * 64, "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        pytest.param({"HOME": "/home/me"}, "/home/me/.ollama/models", id="default"),
+        pytest.param({"HOME": "/home/me", "OLLAMA_MODELS": "/big"}, "/big", id="named"),
+        pytest.param({"OLLAMA_MODELS": ' "/my models" '}, "/my models", id="quoted"),
+        pytest.param({"HOME": "/home/me", "OLLAMA_MODELS": "  "}, "/home/me/.ollama/models", id="blank"),
+    ],
+)
+def test_the_folder_is_the_servers(environ: dict[str, str], folder: str) -> None:
+    assert models_folder(environ) == Path(folder)
+
+
+@pytest.mark.parametrize("environ", [{}, {"HOME": ""}], ids=["no home", "empty home"])
+def test_without_a_home_it_is_a_sentence(environ: dict[str, str]) -> None:
+    with pytest.raises(StorageError) as caught:
+        models_folder(environ)
+    assert "OLLAMA_MODELS" in caught.value.hint
+
+
+# --- who uses it ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    program = tmp_path / "bin" / "ollama"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable} -IS\nimport subprocess, sys, time\nprint('up', flush=True)\n"
+        "subprocess.Popen([sys.executable, '-ISc', 'import time; time.sleep(600)', 'serve'])\ntime.sleep(600)\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+async def _serve(family: Family, program: Path, *words: str, **environ: str) -> int:
+    log = family.folder / f"{len(family.groups)}.log"
+    child = await family.spawn([str(program), *(words or ("serve",))], log, env=environ)
+    await until(lambda: "up" in log.read_text())
+    return child.pid
+
+
+async def test_a_live_server_is_found_by_its_environment(family: Family, server: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    pid = await _serve(family, server, HOME="/nowhere", OLLAMA_MODELS=str(folder), OLLAMA_HOST="127.0.0.1:5000")
+    (user,) = live_users(folder)
+    assert (user.pid, user.name, user.address) == (pid, "ollama", "127.0.0.1:5000")
+    assert user.user
+    assert is_server(pid)
+    assert live_users(folder, except_group=pid) == []
+    assert live_users(tmp_path / "others") == []
+
+
+async def test_a_live_server_is_found_by_its_home(family: Family, server: Path, tmp_path: Path) -> None:
+    pid = await _serve(family, server, HOME=str(tmp_path))
+    (user,) = live_users(tmp_path / ".ollama" / "models")
+    assert (user.pid, user.address) == (pid, None)
+
+
+async def test_links_and_dots_hide_nothing(family: Family, server: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "link").symlink_to("models")
+    pid = await _serve(family, server, OLLAMA_MODELS=f"{tmp_path}/bin/../link")
+    assert [user.pid for user in live_users(tmp_path / "models")] == [pid]
+
+
+async def test_a_relative_folder_is_where_the_server_is(family: Family, server: Path, tmp_path: Path) -> None:
+    pid = await _serve(family, server, OLLAMA_MODELS="models")
+    assert [user.pid for user in live_users(tmp_path / "models")] == [pid]
+
+
+async def test_a_client_is_no_user(family: Family, server: Path, tmp_path: Path) -> None:
+    await _serve(family, server, "list", HOME=str(tmp_path))
+    assert live_users(tmp_path / ".ollama" / "models") == []
+
+
+async def test_two_servers_are_both_named(family: Family, server: Path, tmp_path: Path) -> None:
+    pids = [await _serve(family, server, OLLAMA_MODELS=str(tmp_path)) for _ in range(2)]
+    assert sorted(user.pid for user in live_users(tmp_path)) == sorted(pids)
+
+
+async def test_a_recorded_server_is_found_whatever_it_runs(family: Family, tmp_path: Path) -> None:
+    child = await family.start("say('up'); forever()", says="up")
+    record = family.record(child, models=str(tmp_path), address="http://127.0.0.1:5000")
+    (user,) = live_users(tmp_path, [record])
+    assert (user.pid, user.address) == (child.pid, "http://127.0.0.1:5000")
+    assert live_users(tmp_path, [record], except_group=child.group) == []
+    assert live_users(tmp_path, [family.record(child, models=str(tmp_path), start=1)]) == []
+
+
+async def test_a_server_that_has_ended_is_no_user(family: Family, server: Path, tmp_path: Path) -> None:
+    pid = await _serve(family, server, OLLAMA_MODELS=str(tmp_path))
+    await family.end()
+    assert not is_server(pid)
+    assert live_users(tmp_path) == []
+
+
+# --- unfinished downloads ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    blobs = tmp_path / "models" / "blobs"
+    blobs.mkdir(parents=True)
+    for name in (f"sha256-{_A}-partial", f"sha256-{_A}-partial-0", f"sha256-{_A}-partial-12", f"sha256-{_B}-partial"):
+        (blobs / name).write_text("x")
+    for name in (f"sha256-{_A}", f"sha256-{_B}", "sha256-abc-partial", "notes.txt", f"sha256-{_A}-partial-x"):
+        (blobs / name).write_text("x")
+    for path in blobs.iterdir():
+        os.utime(path, (1000, 1000))
+    return tmp_path / "models"
+
+
+def test_all_partial_files_and_no_others_are_refreshed(folder: Path) -> None:
+    before_s = time.time() - 5
+    assert refresh_partials(folder) == RefreshOutcome(refreshed=4, unwritable=False)
+    fresh = {path.name for path in (folder / "blobs").iterdir() if path.stat().st_mtime > before_s}
+    assert fresh == {
+        f"sha256-{_A}-partial",
+        f"sha256-{_A}-partial-0",
+        f"sha256-{_A}-partial-12",
+        f"sha256-{_B}-partial",
+    }
+
+
+def test_a_folder_that_is_not_there_has_none(tmp_path: Path) -> None:
+    assert refresh_partials(tmp_path / "nowhere") == RefreshOutcome(0, unwritable=False)
+    assert not pulls_active(tmp_path / "nowhere", 10, time.time())
+
+
+def test_a_download_that_writes_is_active(folder: Path) -> None:
+    assert not pulls_active(folder, 10, 2000)
+    assert pulls_active(folder, 10, 1009)
+    os.utime(folder / "blobs" / f"sha256-{_B}-partial", (1995, 1995))
+    assert pulls_active(folder, 10, 2000)
+
+
+def test_a_sidecar_alone_is_no_active_download(folder: Path) -> None:
+    os.utime(folder / "blobs" / f"sha256-{_A}-partial-0", (1999, 1999))
+    assert not pulls_active(folder, 10, 2000)
