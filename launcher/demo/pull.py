@@ -12,10 +12,10 @@ from launcher.demo import log
 from launcher.demo.download import BlobDownload, DownloadFailed, Downloads
 from launcher.demo.golang import GoError
 from launcher.demo.registry import Layer, Model
-from launcher.domain.names import ModelName
+from launcher.domain.names import DEFAULT_HOST, ModelName
 
 Emit = Callable[[dict[str, Any]], Awaitable[None]]
-_DEFAULT_HOST = "registry.ollama.ai"
+_PROXY = "127.0.0.1:3999"
 
 
 class PullFailed(Exception):
@@ -65,11 +65,13 @@ def _look_up(downloads: Downloads, name: ModelName, *, insecure: bool) -> Model:
     elif script.fails == "down":
         port = name.host.partition(":")[2] or ("80" if insecure else "443")
         failure = f'Get "{url}": dial tcp 127.0.0.1:{port}: connect: connection refused'
+    elif script.fails == "proxy":
+        failure = f'Get "{url}": proxyconnect tcp: dial tcp {script.body or _PROXY}: connect: connection refused'
     elif script.fails == "401":
         raise PullFailed(f'realm host "" does not match original host "{name.host}"')
     elif script.fails is not None:
         raise PullFailed(f"{script.fails}: {script.body}")
-    elif script.insecure_only and not insecure and name.host != _DEFAULT_HOST:
+    elif script.insecure_only and not insecure and name.host != DEFAULT_HOST:
         failure = f'Get "{url}": tls: first record does not look like a TLS handshake'
     if failure is not None:
         log.slog("INFO", "images.go:1314", f"request failed: {failure}")

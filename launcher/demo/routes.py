@@ -10,7 +10,7 @@ from typing import Any
 
 from launcher.demo.chat import answer_tokens, count_tokens, thought_tokens
 from launcher.demo.download import Downloads
-from launcher.demo.golang import FOREVER_NS, GoError, format_time, loads, parse_duration, quote
+from launcher.demo.golang import FOREVER_NS, GoError, dumps, format_time, loads, parse_duration, quote
 from launcher.demo.http import JSON_TYPE, TEXT_TYPE, ClientGone, Exchange, Request
 from launcher.demo.pull import PullFailed, pull
 from launcher.demo.registry import MANIFEST_MEDIA_TYPE, Registry
@@ -22,6 +22,7 @@ from launcher.domain.names import InvalidModelName, ModelName
 Route = Callable[[Exchange], Awaitable[None]]
 _V2_PATH = re.compile(r"/v2/(?P<namespace>[^/]+)/(?P<model>[^/]+)/(?P<kind>manifests|blobs)/(?P<reference>[^/]+)")
 _LARGEST_TIME_S = (1 << 63) / 1e9
+_NO_IMAGES = "Multimodal data provided, but model does not support multimodal requests."
 _GARBAGE = b"<html>this is not what you asked for"
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
@@ -267,6 +268,17 @@ class Routes:
         if body.get("tools") and "tools" not in model.capabilities:
             raise _Refused(400, f"{model.name.display} does not support tools")
         messages = [one for one in body.get("messages") or [] if isinstance(one, dict)]
+        if "vision" not in model.capabilities and any(one.get("images") for one in messages):
+            inner = {"error": {"code": 400, "message": _NO_IMAGES, "type": "invalid_request_error"}}
+            await exchange.json(400, {"error": dumps(inner).decode()}, "application/json")
+            return
+        text_format = body.get("format")
+        if text_format and text_format != "json" and not isinstance(text_format, dict):
+            words = (
+                f'invalid format: {quote(dumps(text_format).decode())}; expected "json" or a valid JSON Schema object'
+            )
+            await exchange.json(500, {"error": words}, "application/json")
+            return
         prompt = " ".join(str(one.get("content") or "") for one in messages[-1:])
 
         def line(content: str, thinking: str = "") -> dict[str, Any]:

@@ -43,8 +43,9 @@ that are the world's and not the server's (``for_s``, ``after_s``, ``delay_s``) 
         "garbage": ["/api/tags"]     routes that answer 200 with something that is not JSON
       },
       "registry": {
-        "fails": "down",             down (connection refused), offline (no such host), a status such as 500, or 401
-        "body": "…",                 of that status
+        "fails": "down",             down (connection refused), offline (no such host), proxy (HTTPS_PROXY is gone),
+                                     a status such as 500, or 401
+        "body": "…",                 of that status; the address of that proxy
         "insecure_only": true        hosts with a port speak plain http: refused without "insecure"
       },
       "models": {                    added to the built-in ones; any name the grammar allows
@@ -397,8 +398,12 @@ def _silence(members: _Members) -> SilenceScript:
 
 def _registry(members: _Members) -> RegistryScript:
     fails = members.optional_text("fails")
-    if fails is not None and fails not in ("down", "offline") and not (fails.isdecimal() and 400 <= int(fails) <= 599):
-        raise InvalidScript("fails in registry must be down, offline or a status from 400 to 599.")
+    if (
+        fails is not None
+        and fails not in ("down", "offline", "proxy")
+        and not (fails.isdecimal() and 400 <= int(fails) <= 599)
+    ):
+        raise InvalidScript("fails in registry must be down, offline, proxy or a status from 400 to 599.")
     return RegistryScript(fails=fails, body=members.text("body", ""), insecure_only=members.boolean("insecure_only"))
 
 

@@ -22,7 +22,7 @@ from launcher.demo.routes import Routes
 from launcher.demo.runners import Runners
 from launcher.demo.script import InvalidScript, Script, load_script
 from launcher.demo.store import ModelsFolder, UnusableFolder, go_errno
-from launcher.domain.address import DEFAULT_PORT, Address, InvalidAddress
+from launcher.domain.address import Address, InvalidAddress
 
 _KEEP_ALIVE_NS = 5 * 60 * 1_000_000_000
 _EVERY_INTERFACE = ("", "0.0.0.0", "::")  # noqa: S104 - what a person may ask for; nothing is bound here
@@ -56,6 +56,14 @@ _SHOWN_VARIABLES: tuple[tuple[str, str], ...] = (
     *(("OLLAMA_SCHED_SPREAD", "false"), ("OLLAMA_VULKAN", "true"), ("ROCR_VISIBLE_DEVICES", "")),
     *(("http_proxy", ""), ("https_proxy", ""), ("no_proxy", "")),
 )
+_COUNTS = (
+    *("OLLAMA_NUM_PARALLEL", "OLLAMA_MAX_LOADED_MODELS", "OLLAMA_MAX_QUEUE", "OLLAMA_MAX_TRANSFER_STREAMS"),
+    *("OLLAMA_CONTEXT_LENGTH", "OLLAMA_GPU_OVERHEAD"),
+)
+_FLAGS = (
+    *("OLLAMA_DEBUG_LOG_REQUESTS", "OLLAMA_FLASH_ATTENTION", "OLLAMA_GO_TEMPLATE", "OLLAMA_NOHISTORY"),
+    *("OLLAMA_NOPRUNE", "OLLAMA_NO_CLOUD", "OLLAMA_SCHED_SPREAD", "OLLAMA_VULKAN"),
+)
 
 
 class _Refused(Exception):
@@ -72,21 +80,23 @@ def serve(environ: Mapping[str, str]) -> int:
             log.write_stderr(_NO_HOME_PANIC)
             return 2
         _announce_key(home)
-        address, warning = _address(environ)
+        address, bad_port = read_address(environ)
+        complaints = _complaints(environ, address, bad_port)
+        stamp = time.strftime("%Y/%m/%d %H:%M:%S")
+        for source, message, attributes in complaints:  # before the log has its format
+            pairs = " ".join(f"{name}={value}" for name, value in attributes.items())
+            log.write_stderr(f"{stamp} {source}: WARN {message} {pairs}\n")
         listener = _bind(address)
-        if warning:
-            log.slog("WARN", "config.go:51", "invalid port, using default", port=warning, default=address.port)
+        for source, message, attributes in complaints:
+            log.slog("WARN", source, message, **attributes)
         folder = ModelsFolder(models or os.path.join(home, ".ollama", "simulated"))
         _log_configuration(environ, address, folder)
         folder.create()
         if not _is_true(environ, "OLLAMA_NOPRUNE"):
             folder.prune(script.scale)
-        shown = "%s:%d" if ":" not in listener.getsockname()[0] else "[%s]:%d"
-        log.slog(
-            "INFO",
-            "routes.go:2008",
-            f"Listening on {shown % listener.getsockname()[:2]} (version {script.version})",
-        )
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        log.slog("INFO", "routes.go:2008", f"Listening on {shown} (version {script.version})")
         server = _Server(script, folder, listener, environ)
     except (InvalidScript, _Refused, UnusableFolder) as error:
         log.write_stderr(f"Error: {error}\n")
@@ -224,6 +234,11 @@ def _is_true(environ: Mapping[str, str], name: str) -> bool:
     return _variable(environ, name) not in ("", "0", "f", "F", "FALSE", "false", "False")
 
 
+def _is_bad_count(environ: Mapping[str, str], name: str) -> bool:
+    text = _variable(environ, name)
+    return name in _COUNTS and bool(text) and not text.isdecimal()
+
+
 def _integer(environ: Mapping[str, str], name: str) -> int:
     text = _variable(environ, name)
     return int(text) if text.isdecimal() else 0
@@ -259,20 +274,29 @@ def _announce_key(home: str) -> None:
     log.write_stdout("Your new public key is: \n\nssh-ed25519 SIMULATED\n\n")
 
 
-def _address(environ: Mapping[str, str]) -> tuple[Address, str]:
+def read_address(environ: Mapping[str, str]) -> tuple[Address, str]:
     """Read OLLAMA_HOST; the second value is the port that was asked for and is none, else empty."""
     text = _variable(environ, "OLLAMA_HOST")
     try:
         address = Address.parse(text)
     except InvalidAddress as error:
         raise _Refused(f"listen tcp: lookup {text}: no such host") from error
-    asked = text.rpartition("://")[2].partition("/")[0].rpartition(":")[2] if address.warning else ""
-    if asked:
-        stamp = time.strftime("%Y/%m/%d %H:%M:%S")
-        log.write_stderr(
-            f"{stamp} config.go:51: WARN invalid port, using default port={asked} default={DEFAULT_PORT}\n"
-        )
-    return address, asked
+    return address, text.rpartition("://")[2].partition("/")[0].rpartition(":")[2] if address.warning else ""
+
+
+def _complaints(
+    environ: Mapping[str, str], address: Address, bad_port: str
+) -> list[tuple[str, str, dict[str, object]]]:
+    """List what is wrong with the variables: source, message, attributes."""
+    found: list[tuple[str, str, dict[str, object]]] = []
+    if bad_port:
+        found.append(("config.go:51", "invalid port, using default", {"port": bad_port, "default": address.port}))
+    for name in _COUNTS:
+        if _is_bad_count(environ, name):
+            default = dict(_SHOWN_VARIABLES)[name]
+            attributes: dict[str, object] = {"key": name, "value": _variable(environ, name), "default": default}
+            found.append(("config.go:263", "invalid environment variable, using default", attributes))
+    return found
 
 
 def _bind(address: Address) -> socket.socket:
@@ -285,7 +309,10 @@ def _bind(address: Address) -> socket.socket:
             return socket.create_server(
                 ("::", address.port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
             )
-        found = socket.getaddrinfo(host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # As bytes: a text would bring in the codec for international names, 5 ms of every start.
+        found = socket.getaddrinfo(
+            host.encode() or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
         family, _, _, _, target = min(found, key=lambda one: one[0])
         return socket.create_server(target[:2], family=family, backlog=_BACKLOG)
     except (socket.gaierror, UnicodeError) as error:
@@ -302,10 +329,10 @@ def _log_configuration(environ: Mapping[str, str], address: Address, folder: Mod
         "OLLAMA_HOST": f"{address.scheme}://{address.bind}",
         "OLLAMA_MODELS": folder.root,
         "OLLAMA_ORIGINS": f"[{' '.join([*given, *_ORIGINS])}]",
-        "OLLAMA_NOPRUNE": str(_is_true(environ, "OLLAMA_NOPRUNE")).lower(),
         "OLLAMA_KEEP_ALIVE": format_duration(_keep_alive_ns(environ)),
-        "OLLAMA_CONTEXT_LENGTH": str(_integer(environ, "OLLAMA_CONTEXT_LENGTH")),
     }
+    effective |= {name: str(_is_true(environ, name)).lower() for name in _FLAGS if _variable(environ, name)}
+    effective |= {name: default for name, default in _SHOWN_VARIABLES if _is_bad_count(environ, name)}
     shown = (
         f"{name}:{effective.get(name) or _variable(environ, name) or default}" for name, default in _SHOWN_VARIABLES
     )

@@ -125,11 +125,12 @@ class ModelsFolder:
                     yield ModelName.parse_exact(f"{'/'.join(parts)}:{tag}")
 
     def existing(self, name: ModelName) -> ModelName:
-        """Give the installed spelling of a name: look-up does not mind the case (``getExistingName``, routes.go)."""
+        """Give each part of a name the spelling of an installed one: case does not matter (``getExistingName``)."""
+        parts = [name.host, name.namespace, name.model, name.tag]
         for one in self.names():
-            if one.key == name.key:
-                return one
-        return name
+            spelled = (one.host, one.namespace, one.model, one.tag)
+            parts = [new if new.lower() == old.lower() else old for old, new in zip(parts, spelled, strict=True)]
+        return ModelName(*parts)
 
     def read(self, name: ModelName) -> Installed:
         """Read one model; FileNotFoundError when there is none, GoError when its manifest is broken."""
