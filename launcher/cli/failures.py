@@ -1,0 +1,49 @@
+"""Which failure ends the program with which code, in one table."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from launcher.domain.transfer import Trouble
+from launcher.errors import InvalidInput, LauncherError
+
+
+class Exit(IntEnum):
+    """The exit codes that scripts may rely on."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_REACHABLE = 3
+    NO_SUCH_MODEL = 4
+    NOT_OFFERED = 5
+    INTERRUPTED = 130
+    OUTPUT_GONE = 141
+    """Whoever read our output has gone: what a program that dies of SIGPIPE ends with in a shell."""
+
+
+def exit_code(error: LauncherError) -> Exit:
+    """Look up the code of a failure."""
+    # Imported only when something failed: they bring the HTTP client and the process layer with them.
+    from launcher.ollama.errors import ModelNotFound, NotRunning, TimedOut
+    from launcher.server.errors import NotOffered
+
+    table: tuple[tuple[type[LauncherError], Exit], ...] = (
+        (InvalidInput, Exit.USAGE),
+        (ModelNotFound, Exit.NO_SUCH_MODEL),
+        (NotRunning, Exit.NOT_REACHABLE),
+        (TimedOut, Exit.NOT_REACHABLE),
+        (NotOffered, Exit.NOT_OFFERED),
+    )
+    return next((code for kind, code in table if isinstance(error, kind)), Exit.FAILED)
+
+
+TROUBLE_EXITS: dict[Trouble, Exit] = {
+    Trouble.NONE: Exit.DONE,
+    Trouble.NO_SUCH_MODEL: Exit.NO_SUCH_MODEL,
+    Trouble.NOT_REACHABLE: Exit.NOT_REACHABLE,
+    Trouble.NO_NETWORK: Exit.FAILED,
+    Trouble.NO_SPACE: Exit.FAILED,
+    Trouble.DAMAGED: Exit.FAILED,
+    Trouble.OTHER: Exit.FAILED,
+}

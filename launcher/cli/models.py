@@ -1,0 +1,306 @@
+"""``models list|show|rm|cp|load|unload``."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from launcher.cli import output, phrases
+from launcher.cli.failures import Exit, exit_code
+from launcher.cli.output import OutputFailed
+from launcher.cli.run import run
+from launcher.cli.server import tell_notice, warn_of_address
+from launcher.cli.session import Session, shared_options
+from launcher.domain.models import InstalledModel, LoadedModel
+from launcher.domain.names import ModelName
+from launcher.domain.units import format_bytes
+from launcher.errors import LauncherError
+
+if TYPE_CHECKING:
+    from launcher.core import Core
+
+_GONE_WITHIN_S = 15.0
+_LOOK_EVERY_S = 0.1
+_OPTION = "--keep-alive"
+_GO_DURATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*")
+
+
+class StillLoaded(LauncherError):
+    """A model did not leave memory in time."""
+
+
+class NameTaken(LauncherError):
+    """A copy would replace another model."""
+
+
+@click.command("list", short_help="List the installed models.")
+@shared_options
+def list_models(session: Session) -> int:
+    """List the installed models, newest first, and which of them are in memory."""
+    return _with_core(session, lambda core: _list(session, core))
+
+
+@click.command(short_help="Tell what a model is.")
+@click.argument("name")
+@shared_options
+def show(session: Session, name: str) -> int:
+    """Tell what a model is and can do."""
+    parsed = ModelName.parse(name)
+    return _with_core(session, lambda core: _each([parsed], lambda name: _show(session, core, name)))
+
+
+@click.command("rm", short_help="Remove models.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@shared_options
+def remove(session: Session, names: tuple[str, ...]) -> int:
+    """Remove models from the disk; those in memory are unloaded first."""
+    parsed = [ModelName.parse(name) for name in names]
+    return _with_core(session, lambda core: _each(parsed, lambda name: _remove(session, core, name)))
+
+
+@click.command("cp", short_help="Give a model a second name.")
+@click.argument("source")
+@click.argument("destination")
+@click.option("--overwrite", is_flag=True, help="Also when the destination is the name of another model.")
+@shared_options
+def copy(session: Session, source: str, destination: str, overwrite: bool) -> int:
+    """Give a model a second name. No data is copied."""
+    names = ModelName.parse(source), ModelName.parse(destination)
+    return _with_core(
+        session, lambda core: _each(names[:1], lambda _: _copy(session, core, *names, overwrite=overwrite))
+    )
+
+
+@click.command(short_help="Load a model into memory.")
+@click.argument("name")
+@click.option("--keep-alive", metavar="TIME", help="How long it stays when unused: 30m, 2h, -1 for ever.")
+@shared_options
+def load(session: Session, name: str, keep_alive: str | None) -> int:
+    """Load a model into memory, so that the first answer comes at once."""
+    parsed = ModelName.parse(name)
+    stay = None if keep_alive is None else _keep_alive(keep_alive)
+    return _with_core(session, lambda core: _each([parsed], lambda name: _load(session, core, name, stay)))
+
+
+@click.command(short_help="Take a model out of memory.")
+@click.argument("name")
+@shared_options
+def unload(session: Session, name: str) -> int:
+    """Take a model out of memory and wait until it is gone; it stays installed."""
+    parsed = ModelName.parse(name)
+    return _with_core(session, lambda core: _each([parsed], lambda name: _unload_command(session, core, name)))
+
+
+def _with_core(session: Session, command: Callable[[Core], Awaitable[int]]) -> int:
+    async def body() -> int:
+        from launcher.core import open_core
+
+        async with open_core(host=session.host, report=tell_notice) as core:
+            warn_of_address(core)
+            return await command(core)
+
+    return run(body)
+
+
+async def _each(names: Sequence[ModelName], command: Callable[[ModelName], Awaitable[None]]) -> int:
+    """Do it for every name: one that fails is told and does not keep the others back."""
+    from launcher.ollama.errors import ModelNotFound
+
+    code = Exit.DONE
+    for name in names:
+        try:
+            await command(name)
+        except ModelNotFound:
+            output.complain_of(
+                f"{name.display} is not installed.",
+                f"Download it with: ollama-launcher models pull {name.display}",
+            )
+            code = code or Exit.NO_SUCH_MODEL
+        except OutputFailed:
+            raise
+        except LauncherError as error:
+            output.complain(error)
+            code = code or exit_code(error)
+            if exit_code(error) is Exit.NOT_REACHABLE:
+                break
+    return code
+
+
+async def _list(session: Session, core: Core) -> int:
+    from launcher.library import installed_model, loaded_model
+
+    tags, ps = await asyncio.gather(core.client.tags(), core.client.ps())
+    installed = [installed_model(model) for model in tags.models]
+    loaded = [loaded_model(model) for model in ps.models]
+    loaded_keys = {_key(model.name) for model in loaded}
+    if session.as_json:
+        output.fact([_listed_json(model, is_loaded=_key(model.name) in loaded_keys) for model in installed])
+        return Exit.DONE
+    if not installed:
+        output.say("No model is installed. Download one with: ollama-launcher models pull llama3.2:1b")
+        return Exit.DONE
+    in_memory = {_key(model.name): model for model in loaded}
+    now_s = time.time()
+    rows = [_listed_row(model, in_memory.get(_key(model.name)), now_s) for model in installed]
+    for line in output.table(("NAME", "SIZE", "PARAMETERS", "QUANTIZATION", "CHANGED", "IN MEMORY"), rows, right=(1,)):
+        output.say(line)
+    return Exit.DONE
+
+
+def _listed_json(model: InstalledModel, *, is_loaded: bool) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "size_bytes": model.size_bytes,
+        "digest": model.digest,
+        "modified_at": phrases.when(model.modified_at),
+        "family": model.family,
+        "parameter_size": model.parameter_size,
+        "quantization": model.quantization,
+        "capabilities": list(model.capabilities) if model.capabilities is not None else None,
+        "loaded": is_loaded,
+    }
+
+
+def _listed_row(model: InstalledModel, loaded: LoadedModel | None, now_s: float) -> tuple[str, ...]:
+    changed = model.modified_at.astimezone().strftime("%Y-%m-%d %H:%M") if model.modified_at is not None else "–"
+    memory = phrases.processor(loaded.size_bytes, loaded.size_vram_bytes) if loaded is not None else ""
+    return (
+        model.name,
+        "cloud" if model.remote_host else format_bytes(model.size_bytes),
+        model.parameter_size or "–",
+        model.quantization or "–",
+        changed,
+        memory,
+    )
+
+
+async def _show(session: Session, core: Core, name: ModelName) -> None:
+    answer = await core.client.show(name.display)
+    if session.as_json:
+        output.fact({"name": name.display, **answer.model_dump(mode="json", exclude={"tensors"})})
+        return
+    details = answer.details
+    architecture = answer.model_info.get("general.architecture")
+    facts = [
+        ("Name", name.display),
+        ("Family", details.family),
+        ("Parameters", details.parameter_size),
+        ("Quantization", details.quantization_level),
+        ("Context", _whole(answer.model_info.get(f"{architecture}.context_length"))),
+        ("Embedding", _whole(answer.model_info.get(f"{architecture}.embedding_length"))),
+        ("Can", phrases.enumeration(answer.capabilities or ())),
+        ("Runs at", answer.remote_host),
+        ("License", next((line.strip() for line in (answer.license or "").splitlines() if line.strip()), None)),
+    ]
+    for label, value in facts:
+        if value:
+            output.say(f"{label:<13} {value}")
+    for label, text in (("Settings", answer.parameters), ("System", answer.system)):
+        if text:
+            output.say(f"\n{label}")
+            # The server gives the settings in random order.
+            lines = sorted(text.splitlines()) if label == "Settings" else text.splitlines()
+            for line in lines:
+                output.say("  " + line)
+
+
+def _whole(value: object) -> str | None:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+async def _remove(session: Session, core: Core, name: ModelName) -> None:
+    # The server deletes a loaded model without a word, and its runner can then not be unloaded by name (0.33.0-rc2).
+    await _unload(core, name)
+    await core.client.delete(name.display)
+    if session.as_json:
+        output.fact({"model": name.display, "removed": True})
+    else:
+        output.say(f"{name.display} is removed.")
+
+
+async def _copy(session: Session, core: Core, source: ModelName, destination: ModelName, *, overwrite: bool) -> None:
+    if not overwrite:
+        digests = {_key(model.name): model.digest for model in (await core.client.tags()).models}
+        taken = digests.get(destination.key)
+        if taken is not None and taken != digests.get(source.key):
+            # The server would overwrite it without asking.
+            raise NameTaken(
+                f"There is another model with the name {destination.display}.",
+                hint="Choose another name, or use --overwrite.",
+            )
+    await core.client.copy(source.display, destination.display)
+    if session.as_json:
+        output.fact({"model": destination.display, "copied_from": source.display})
+    else:
+        output.say(f"{destination.display} is a copy of {source.display}.")
+
+
+async def _load(session: Session, core: Core, name: ModelName, keep_alive: int | str | None) -> None:
+    if output.on_terminal():
+        output.remark(f"Loading {name.display} …")
+    await core.client.load(name.display, keep_alive=keep_alive)
+    loaded = await _in_memory(core, name)
+    if session.as_json:
+        output.fact(phrases.loaded_json(loaded) if loaded is not None else {"name": name.display})
+    else:
+        output.say(f"{phrases.loaded_sentence(loaded) if loaded is not None else name.display} is loaded.")
+
+
+async def _unload_command(session: Session, core: Core, name: ModelName) -> None:
+    was_loaded = await _unload(core, name)
+    if not was_loaded:
+        # Whether there is such a model at all is for the server to say.
+        await core.client.unload(name.display)
+    if session.as_json:
+        output.fact({"model": name.display, "loaded": False})
+    else:
+        output.say(f"{name.display} is unloaded." if was_loaded else f"{name.display} was not loaded.")
+
+
+async def _unload(core: Core, name: ModelName) -> bool:
+    """Take a model out of memory and wait until it has left; tells whether it was there."""
+    if await _in_memory(core, name) is None:
+        return False
+    await core.client.unload(name.display)
+    deadline_s = time.monotonic() + _GONE_WITHIN_S
+    while await _in_memory(core, name) is not None:
+        if time.monotonic() > deadline_s:
+            raise StillLoaded(
+                f"{name.display} was asked to leave memory and is still there.",
+                hint="It may be answering somebody: try again later.",
+            )
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return True
+
+
+async def _in_memory(core: Core, name: ModelName) -> LoadedModel | None:
+    from launcher.library import loaded_model
+
+    answer = await core.client.ps()
+    return next((loaded_model(model) for model in answer.models if _key(model.name) == name.key), None)
+
+
+def _key(name: str) -> str:
+    """What makes two spellings the same model; a name that no rule fits stands for itself."""
+    try:
+        return ModelName.parse_exact(name).key
+    except LauncherError:
+        return name
+
+
+def _keep_alive(text: str) -> int | str:
+    # A number must be sent as one: the server refuses it as a text (api/types.go Duration, 0.33).
+    if re.fullmatch(r"[+-]?\d+", text):
+        value: int | str = int(text)
+    elif _GO_DURATION.fullmatch(text):
+        value = text
+    else:
+        raise click.BadParameter(f"“{text}” is no time: use seconds, 30m, 2h, or -1 for ever.", param_hint=_OPTION)
+    if not re.search(r"[1-9]", text):
+        raise click.BadParameter("a model that stays for no time would not be loaded: use unload.", param_hint=_OPTION)
+    return value

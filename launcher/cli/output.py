@@ -1,0 +1,116 @@
+"""Where a command's words go: facts to standard output, remarks and errors to standard error.
+
+A reader that has gone (``… | head -1``) is told by :class:`OutputGone`, so that a command can end in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+import click
+
+from launcher.errors import LauncherError
+
+
+class OutputGone(Exception):
+    """Nobody reads standard output any more."""
+
+
+class OutputFailed(LauncherError):
+    """Standard output cannot be written to."""
+
+
+def prepare() -> None:
+    """Make sure that no character can break a command: a terminal that lacks it shows a replacement."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every stream has it: suppressed
+
+
+def say(text: str) -> None:
+    """Tell a fact to a person."""
+    _write(sys.stdout, text)
+
+
+def fact(value: object) -> None:
+    """Tell a fact to a program, as one JSON document on one line."""
+    _write(sys.stdout, json.dumps(value, ensure_ascii=False))
+
+
+def remark(text: str) -> None:
+    """Say something that is not the answer: what is awaited, what else is to know."""
+    with contextlib.suppress(OutputGone, OutputFailed):
+        _write(sys.stderr, text)
+
+
+def complain(error: LauncherError) -> None:
+    """Tell what went wrong and what to do about it."""
+    complain_of(error.title, error.hint)
+
+
+def complain_of(title: str, hint: str) -> None:
+    remark(click.style("Error: ", fg="red") + title if _is_terminal(sys.stderr) else "Error: " + title)
+    if hint:
+        remark(hint)
+
+
+def on_terminal() -> bool:
+    """Whether a person looks at standard output, on a terminal that can move its cursor."""
+    return _is_terminal(sys.stdout) and os.environ.get("TERM", "") != "dumb"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
+    """Align columns by spaces; those in ``right`` to the right."""
+    lines = [list(heads), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    to_right = frozenset(right)
+    return [
+        "  ".join(
+            text.rjust(width) if column in to_right else text.ljust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def finish() -> None:
+    """Bring out what is still in the buffers. Raises OutputGone or OutputFailed."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            _guarded(stream, None)
+
+
+def give_up_output() -> None:
+    """Let the interpreter flush into nothing at its end, instead of complaining about a closed pipe."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, stream.fileno())
+            finally:
+                os.close(nowhere)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is not None:  # None: started with the stream closed
+        _guarded(stream, text)
+
+
+def _guarded(stream: TextIO, text: str | None) -> None:
+    try:
+        if text is not None:
+            stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError as error:
+        raise OutputGone from error
+    except (OSError, ValueError) as error:
+        raise OutputFailed("The output cannot be written.", detail=str(error), hint=str(error)) from error
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()

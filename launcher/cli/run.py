@@ -1,0 +1,73 @@
+"""A command's loop and its signals.
+
+The first Ctrl-C (or SIGTERM, or the terminal that closes) cancels the command, which cleans up and says how to go on;
+the second ends the program at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from launcher.cli.failures import Exit
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+def run(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run a command to its end; returns its exit code, or 130 when it was interrupted."""
+    from launcher.diagnostics import setup_logging
+
+    setup_logging()
+    with asyncio.Runner() as runner:
+        try:
+            return runner.run(_interruptible(command))
+        except KeyboardInterrupt:
+            # Windows, where a loop takes no signal handlers: the runner has cancelled the command already.
+            return Exit.INTERRUPTED
+
+
+async def _interruptible(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    from launcher.diagnostics import install_last_resort_handlers
+
+    loop = asyncio.get_running_loop()
+    install_last_resort_handlers(loop)
+    task = loop.create_task(command(), name="command")
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        if interrupted:
+            _end_at_once()
+        interrupted = True
+        task.cancel()
+
+    for number in _signals():
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, interrupt)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if interrupted:
+            return Exit.INTERRUPTED
+        raise
+
+
+def _signals() -> list[signal.Signals]:
+    if sys.platform == "win32":
+        return []
+    wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    # nohup, and a shell that starts something in the background, have said that it is to be ignored.
+    return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _end_at_once() -> None:
+    if sys.stdout is not None and sys.stdout.isatty():
+        with contextlib.suppress(OSError):
+            os.write(sys.stdout.fileno(), _SHOW_CURSOR)
+    os._exit(Exit.INTERRUPTED)

@@ -1,0 +1,100 @@
+"""``status``, ``start``, ``stop``, ``restart``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from launcher.cli import output, phrases
+from launcher.cli.failures import Exit
+from launcher.cli.run import run
+from launcher.cli.session import Session, shared_options
+from launcher.domain.models import Models
+from launcher.domain.server import ANSWERING, ServerStatus
+from launcher.errors import LauncherError
+
+if TYPE_CHECKING:
+    from launcher.core import Core
+
+_UNKNOWN_MODELS = Models(installed=None, loaded=None)
+
+
+@click.command(short_help="Tell whether Ollama runs, whose it is and what is loaded.")
+@shared_options
+def status(session: Session) -> int:
+    """Tell whether Ollama runs, whose it is and what is loaded. Ends with 0 when it runs, else with 3."""
+    return run(lambda: show_status(session))
+
+
+@click.command(short_help="Start Ollama, or use the one that runs.")
+@shared_options
+def start(session: Session) -> int:
+    """Start Ollama and wait until it answers; it goes on when this command ends. One that runs already is used."""
+    return run(lambda: _change(session, lambda core: core.control.start(output.remark), runs_after=True))
+
+
+@click.command(short_help="Stop the Ollama that the launcher started.")
+@shared_options
+def stop(session: Session) -> int:
+    """Stop the Ollama that the launcher started; downloads are paused and nothing is lost. Others are left alone."""
+    return run(lambda: _change(session, lambda core: core.control.stop(output.remark), runs_after=False))
+
+
+@click.command(short_help="Stop and start Ollama again.")
+@shared_options
+def restart(session: Session) -> int:
+    """Stop the Ollama that the launcher started, and start it again; downloads that run in a terminal go on."""
+    return run(lambda: _change(session, lambda core: core.control.restart(output.remark), runs_after=True))
+
+
+async def show_status(session: Session) -> int:
+    """Look once and tell what is there."""
+    from launcher.core import open_core
+
+    async with open_core(host=session.host, report=tell_notice) as core:
+        warn_of_address(core)
+        found = await core.control.inspect()
+        await _tell(session, core, found)
+    return Exit.DONE if found.state in ANSWERING else Exit.NOT_REACHABLE
+
+
+async def _change(session: Session, change: Callable[[Core], Awaitable[ServerStatus]], *, runs_after: bool) -> int:
+    from launcher.core import open_core
+
+    async with open_core(host=session.host, report=tell_notice) as core:
+        warn_of_address(core)
+        found = await change(core)
+        if session.as_json:
+            await _tell(session, core, found)
+        else:
+            output.say(phrases.headline(found))
+            if found.simulated:
+                output.say(phrases.SIMULATED)
+            if found.exposed and found.state in ANSWERING:
+                output.say("It can be reached from other computers.")
+    if runs_after and found.state not in ANSWERING:
+        return Exit.FAILED
+    return Exit.DONE
+
+
+async def _tell(session: Session, core: Core, found: ServerStatus) -> None:
+    models = await core.models() if found.state in ANSWERING else _UNKNOWN_MODELS
+    if session.as_json:
+        output.fact(phrases.status_json(found, models, time.time()))
+    else:
+        for line in phrases.status_lines(found, models, time.time()):
+            output.say(line)
+
+
+def tell_notice(notice: LauncherError) -> None:
+    """Say what was wrong with the settings, and go on."""
+    output.remark(f"Note: {notice.title}" + (f" {notice.hint}" if notice.hint else ""))
+
+
+def warn_of_address(core: Core) -> None:
+    """Say what of the wished address the server will not do."""
+    if core.address.warning:
+        output.remark(f"Note: {core.address.warning}")
