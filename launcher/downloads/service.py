@@ -11,14 +11,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
 from launcher.domain.names import ModelName
 from launcher.domain.transfer import (
     STALLED_AFTER_S,
     Phase,
-    PlannedLayer,
     PullLine,
     Transfer,
     Trouble,
@@ -31,7 +29,9 @@ from launcher.domain.transfer import (
     with_plan,
 )
 from launcher.downloads.reasons import GO_ON, broken_off, ended_by
+from launcher.downloads.sizes import Sizes, registry_sizes
 from launcher.errors import LauncherError
+from launcher.ollama import Client
 from launcher.ollama.errors import OllamaError
 from launcher.ollama.wire import PullProgress
 from launcher.tasks import TaskScope
@@ -47,16 +47,8 @@ _LET_GO = (Phase.PAUSED, Phase.QUEUED)
 """What a transfer is while the stream of its last attempt may still be closing."""
 
 Publish = Callable[[tuple[Transfer, ...]], None]
-Sizes = Callable[[ModelName, bool], Awaitable[Iterable[PlannedLayer]]]
-"""Asks the registry for the layers of a model; the flag is ``insecure``. May raise LauncherError: then nobody knows."""
 
 _log = logging.getLogger(__name__)
-
-
-class Puller(Protocol):
-    """What downloads need of the client."""
-
-    def pull(self, name: str, insecure: bool = False) -> AsyncGenerator[PullProgress, None]: ...
 
 
 class _Job:
@@ -78,7 +70,7 @@ class Downloads:
 
     def __init__(
         self,
-        client: Puller,
+        client: Client,
         publish: Publish,
         *,
         sizes: Sizes | None = None,
@@ -88,7 +80,7 @@ class Downloads:
     ) -> None:
         self._client = client
         self._publish = publish
-        self._sizes = sizes
+        self._sizes = sizes or registry_sizes(client)
         self._clock = clock
         self._stalled_after_s = stalled_after_s
         self._reopened_after_s = reopened_after_s
@@ -192,8 +184,7 @@ class Downloads:
                 self._changed()
 
     async def _pull(self, job: _Job, scope: TaskScope) -> None:
-        sizes = self._sizes
-        planning = scope.spawn(self._plan(job, sizes), name=f"sizes of {job.name.display}") if sizes else None
+        planning = scope.spawn(self._plan(job), name=f"sizes of {job.name.display}")
         try:
             async with contextlib.aclosing(self._client.pull(job.name.display, job.insecure)) as lines:
                 async for progress in lines:
@@ -206,13 +197,12 @@ class Downloads:
             if not job.transfer.phase.ended:
                 self._end(job, broken_off(job.transfer))
         finally:
-            if planning is not None:
-                planning.cancel()
+            planning.cancel()
 
-    async def _plan(self, job: _Job, sizes: Sizes) -> None:
+    async def _plan(self, job: _Job) -> None:
         """Ask the registry what there is to come. It may refuse, be slow or be wrong: the pull does not wait for it."""
         try:
-            layers = tuple(await sizes(job.name, job.insecure))
+            layers = tuple(await self._sizes(job.name, job.insecure))
         except LauncherError as error:
             _log.info("no sizes of %s from the registry: %s", job.name.display, error.detail or error.title)
             return

@@ -11,7 +11,7 @@ import pytest
 from launcher.domain.names import InvalidModelName, ModelName
 from launcher.domain.transfer import Phase, PlannedLayer, Transfer, Trouble
 from launcher.downloads import Downloads
-from launcher.downloads.service import Sizes
+from launcher.downloads.sizes import Sizes
 from launcher.errors import LauncherError
 from launcher.ollama import Client
 from tests.downloads.stub import PullStub, pull_stub
