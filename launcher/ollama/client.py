@@ -9,7 +9,6 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -165,7 +164,7 @@ class Client:
         answer = await self._transport.call("POST", "/api/show", body, timeout_s=timeout_s, idempotent=True)
         return self._transport.parsed(answer, ShownModel)
 
-    async def pull(
+    def pull(
         self, name: str, insecure: bool = False, *, silence_s: float | None = None
     ) -> AsyncGenerator[PullProgress, None]:
         """Download a model, or go on with a download; yields the server's lines, the last has status ``success``.
@@ -178,10 +177,7 @@ class Client:
         body: dict[str, object] = {"model": name, "stream": True}
         if insecure:
             body["insecure"] = True
-        lines = self._transport.stream("/api/pull", body, PullProgress, _pulled, read_timeout_s=silence_s)
-        async with aclosing(lines):
-            async for line in lines:
-                yield line
+        return self._transport.stream("/api/pull", body, PullProgress, _pulled, read_timeout_s=silence_s)
 
     async def delete(self, name: str, *, timeout_s: float | None = None) -> None:
         """Remove a model from the disk. One that is loaded stays in memory and can then not be unloaded by name.

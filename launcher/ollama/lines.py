@@ -12,7 +12,7 @@ class LineTooLong(ValueError):
 
 
 class LineSplitter:
-    r"""Collect chunks and hand out whole lines, without their ends; blank lines are left out.
+    r"""Collect chunks and hand out whole lines; blank ones are left out, an end of line may be left on.
 
     ::
 
@@ -31,9 +31,13 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take a chunk and return the lines that are whole now. Raises LineTooLong."""
-        if b"\n" not in chunk:
+        end = chunk.find(b"\n")
+        if end < 0:
             self._keep(chunk)
             return []
+        if end == len(chunk) - 1 and not self._pending and end <= self._limit_bytes:
+            # The usual case, since the server flushes each line: nothing to split. JSON may end in a line end.
+            return [] if chunk.isspace() else [chunk]
         lines = chunk.split(b"\n")
         if self._pending:
             self._keep(lines[0])
@@ -43,7 +47,7 @@ class LineSplitter:
         last = lines.pop()
         if last:
             self._keep(last)
-        # Almost every chunk is one line: looking at each would cost more than the split.
+        # Looking at the length of each line would cost more than the split.
         if len(chunk) > self._limit_bytes and any(len(line) > self._limit_bytes for line in lines):
             raise LineTooLong
         return [line for line in lines if line and not line.isspace()]

@@ -196,7 +196,7 @@ async def test_exchange_becomes_a_value_or_an_error(name: str) -> None:
             assert getattr(caught.value, "reason", None) is reason
             assert caught.value.title.endswith((".", "key")) or ":" in caught.value.title
         if recording.end == "closed by client":
-            await server.closed.wait()
+            await server.wait_closed()
     [request] = server.requests
     if request.method == recording.method and recording.request_body is not None:
         sent = {key: value for key, value in request.json.items() if key != "stream"}

@@ -97,8 +97,7 @@ class ReplayServer:
         async with ReplayServer(load("pull/mid"), scale=1.0) as server, Client(server.address) as client:
             ...
 
-    ``scale`` multiplies the recorded times: 1 is the recorded speed, 0 sends at once. ``closed`` is set when a client
-    has closed a connection whose answer was not complete.
+    ``scale`` multiplies the recorded times: 1 is the recorded speed, 0 sends at once.
     """
 
     def __init__(self, *recordings: Recording, scale: float = 0.0) -> None:
@@ -106,7 +105,7 @@ class ReplayServer:
         self._scale = scale
         self._seen = _Seen()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.closed = asyncio.Event()
+        self._closed = asyncio.Event()
 
     @property
     def address(self) -> str:
@@ -121,6 +120,15 @@ class ReplayServer:
     def connections(self) -> int:
         """How many connections have been accepted."""
         return self._seen.connections
+
+    @property
+    def closed(self) -> bool:
+        """True when a client has closed a connection before its answer was complete."""
+        return self._closed.is_set()
+
+    async def wait_closed(self) -> None:
+        """Wait until :attr:`closed`."""
+        await asyncio.wait_for(self._closed.wait(), _BOUND_S)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -141,11 +149,13 @@ class ReplayServer:
         self._tasks.add(task)
         self._seen.connections += 1
         try:
-            with suppress(ConnectionError, asyncio.CancelledError):  # a cancel only comes from __aexit__
+            with suppress(asyncio.CancelledError):  # only __aexit__ cancels
                 while request := await _read_request(reader):
                     self._seen.requests.append(request)
                     if not await self._answer(self._find(request), request, reader, writer):
                         break
+        except ConnectionError:
+            self._closed.set()
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
@@ -183,7 +193,7 @@ class ReplayServer:
                     # Not only a pause: a client that closes ends it.
                     await asyncio.wait([watch], timeout=wait_s)
                 if watch.done():
-                    self.closed.set()
+                    self._closed.set()
                     return False
                 writer.write(_chunk(line.encode() + b"\n"))
                 await writer.drain()
@@ -193,7 +203,7 @@ class ReplayServer:
                 return False
             if recording.end == "closed by client":
                 await asyncio.wait_for(asyncio.shield(watch), _BOUND_S)
-                self.closed.set()
+                self._closed.set()
                 return False
             # Cut in the middle of a chunk, as a server that dies does it.
             writer.write(b"40\r\n{")
