@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import glob
 import json
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -59,6 +60,8 @@ class _Part:
     failure: str = ""
     wakes_at_s: float = 0.0
     last_byte_at_s: float = 0.0
+    stalled_until_s: float = 0.0
+    """Infinite: until the connection is opened anew."""
 
     @property
     def left_bytes(self) -> int:
@@ -131,7 +134,6 @@ class BlobDownload:
         self._done = asyncio.Event()
         self._failure: str | None = None
         self._began_at_s = 0.0
-        self._stall: _Stall | None = None
 
     def prepare(self) -> None:
         """Read the resume files, or plan and write new ones; fails with the words of Go where one is damaged."""
@@ -252,14 +254,12 @@ class BlobDownload:
         for part in self._parts:
             if part.state is _State.SLEEPING and now_s >= part.wakes_at_s:
                 self._wake(part, now_s)
-        running = self._in_state(_State.RUNNING)
-        if self._stall is not None and self._stall.is_over(now_s):
-            self._stall = None
-        if running and self._stall is None:
-            share_bytes = max(1, int(self._script.rate_bytes_per_s * elapsed_s / len(running)))
-            for part in running:
-                if part.state is _State.RUNNING and self._stall is None:
-                    self._receive(part, share_bytes, now_s)
+        running = [part for part in self._in_state(_State.RUNNING) if now_s >= part.stalled_until_s]
+        for part in running:
+            # What one part meets may have ended or stalled the others.
+            if part.state is _State.RUNNING and now_s >= part.stalled_until_s:
+                share_bytes = max(1, int(self._script.rate_bytes_per_s * elapsed_s / len(running)))
+                self._receive(part, share_bytes, now_s)
         for part in self._in_state(_State.RUNNING):
             if now_s - part.last_byte_at_s > self._script.wait_s(_STALL_S):
                 self._reconnect(part, now_s)
@@ -307,7 +307,8 @@ class BlobDownload:
         if fault.fault == "error":
             self._stop(fault.text)
         else:
-            self._stall = _Stall(None if fault.for_s is None else now_s + fault.for_s)
+            for part in self._in_state(_State.RUNNING):
+                part.stalled_until_s = math.inf if fault.for_s is None else now_s + fault.for_s
 
     def _break(self, part: _Part, now_s: float, *, keep: bool) -> None:
         """Lose the connection: what came is recorded after a break in the middle, rolled back after a short answer."""
@@ -344,8 +345,8 @@ class BlobDownload:
         log.slog("INFO", "download.go:380", message)
         self._record(part)
         self._connect(part, now_s)
-        if self._stall is not None and self._stall.until_s is None:
-            self._stall = None
+        if part.stalled_until_s == math.inf:
+            part.stalled_until_s = 0.0
 
     def _run_out_of_space(self) -> None:
         # Every part meets the full disk: what each received is rolled back, and no resume file is written.
@@ -382,15 +383,6 @@ class BlobDownload:
             with open(self._path + "-partial", "wb") as file:
                 file.write(self.layer.content)
         os.replace(self._path + "-partial", self._path)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stall:
-    until_s: float | None
-    """None: until the connection is opened anew."""
-
-    def is_over(self, now_s: float) -> bool:
-        return self.until_s is not None and now_s >= self.until_s
 
 
 def _read_sidecar(path: str) -> _Part:

@@ -14,7 +14,7 @@ from launcher.demo.golang import FOREVER_NS, GoError, dumps, format_time, loads,
 from launcher.demo.http import JSON_TYPE, TEXT_TYPE, ClientGone, Exchange, Request
 from launcher.demo.pull import PullFailed, pull
 from launcher.demo.registry import MANIFEST_MEDIA_TYPE, Registry
-from launcher.demo.runners import Loaded, RunnerFailed, Runners
+from launcher.demo.runners import Loaded, RunnerFailed, Runners, ServerBusy
 from launcher.demo.script import Script
 from launcher.demo.store import Installed, ModelsFolder
 from launcher.domain.names import InvalidModelName, ModelName
@@ -40,7 +40,8 @@ _FIELDS: Mapping[str, tuple[str, Mapping[str, type]]] = {
     "/api/embed": ("EmbedRequest", {"model": str, "truncate": bool, "options": dict}),
 }
 _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-_GO_TYPES = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]api.Message"}
+_GO_TYPES = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
+_GO_LISTS = {"messages": "[]api.Message", "tools": "api.Tools"}
 _INTEGER_OPTIONS = ("num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "num_predict", "seed", "top_k")
 _FLOAT_OPTIONS = ("temperature", "top_p", "min_p", "typical_p", "repeat_penalty")
 
@@ -112,6 +113,8 @@ class Routes:
                 await route(exchange)
         except _Refused as refused:
             await exchange.fail(refused.status, refused.text)
+        except ServerBusy as busy:
+            await exchange.fail(503, str(busy))
 
     def _is_allowed(self, request: Request) -> bool:
         """Apply the guards that a server on loopback has (allowedHostsMiddleware, routes.go), and that of CORS."""
@@ -476,7 +479,7 @@ def _members(request: Request) -> dict[str, Any]:
     for name, kind in fields.items():
         given = value.get(name)
         if given is not None and type(given) is not kind:
-            where = f"Go struct field {struct}.{name} of type {_GO_TYPES[kind]}"
+            where = f"Go struct field {struct}.{name} of type {_GO_LISTS.get(name, _GO_TYPES[kind])}"
             raise _Refused(400, f"json: cannot unmarshal {_GO_KINDS[type(given)]} into {where}")
     return value
 
@@ -493,7 +496,7 @@ def _keep_alive(value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _Refused(400, f"Unsupported type: '{_GO_KINDS.get(type(value), 'object')}'")
+        raise _Refused(400, f"Unsupported type: '{_GO_TYPES[type(value)]}'")
     if isinstance(value, str):
         try:
             ns = parse_duration(value)
@@ -544,7 +547,8 @@ def _format_expiry(one: Loaded) -> str:
         now_ns = time.time_ns()
         year = time.gmtime(now_ns // 1_000_000_000).tm_year
         return format_time(now_ns).replace(str(year), str(year + 292), 1)
-    return format_time(one.expires_ns)
+    # Until the first request has ended nothing is set, and what would be is shown.
+    return format_time(one.expires_ns or time.time_ns() + one.keep_alive_ns)
 
 
 def _joined(events: list[dict[str, Any]], last: dict[str, Any]) -> dict[str, Any]:

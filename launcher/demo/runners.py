@@ -32,6 +32,13 @@ class RunnerFailed(Exception):
     """The process of a model ended; the text is the one that the request reports."""
 
 
+class ServerBusy(Exception):
+    """Too many requests wait for a model to be loaded."""
+
+    def __init__(self) -> None:
+        super().__init__("server busy, please try again.  maximum pending requests exceeded")
+
+
 def stay() -> None:
     """Be the process of a loaded model: do nothing until killed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -53,7 +60,8 @@ class Loaded:
     active_requests: int = 0
     expires_ns: int = 0
     reported: bool = False
-    timer: asyncio.TimerHandle | None = field(default=None)
+    timer: asyncio.TimerHandle | None = None
+    is_idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_alive(self) -> bool:
@@ -63,11 +71,15 @@ class Loaded:
 class Runners:
     """The models in memory. One load at a time; a model leaves when its time has passed."""
 
-    def __init__(self, script: Script, folder: ModelsFolder, keep_alive_ns: int, context_length: int) -> None:
+    def __init__(
+        self, script: Script, folder: ModelsFolder, *, keep_alive_ns: int, context_length: int, max_queue: int
+    ) -> None:
         self._script = script
         self._folder = folder
         self._keep_alive_ns = keep_alive_ns
         self._context_length = context_length
+        self._max_queue = max_queue
+        self._pending = 0
         self._loaded: dict[str, Loaded] = {}
         self._loading = asyncio.Lock()
 
@@ -81,15 +93,9 @@ class Runners:
         self, model: Installed, keep_alive_ns: int | None, context_length: int | None
     ) -> AsyncIterator[Loaded]:
         """Have a model in memory for the length of one request; cancelling it while the model loads ends the load."""
-        async with self._loading:
-            one = self._loaded.get(model.name.key)
-            wanted = self._fitting_context(model, context_length)
-            if one is not None and (not one.is_alive or (context_length and wanted != one.context_length)):
-                self._remove(one)
-                one = None
-            if one is None:
-                one = await self._load(model, wanted)
-            one.active_requests += 1
+        one = self._fitting(model, context_length) or await self._wait_for(model, context_length)
+        one.active_requests += 1
+        one.is_idle.clear()
         if one.timer is not None:
             one.timer.cancel()
             one.timer = None
@@ -101,6 +107,33 @@ class Runners:
             one.active_requests -= 1
             if one.active_requests == 0:
                 self._become_idle(one)
+
+    def _fitting(self, model: Installed, context_length: int | None) -> Loaded | None:
+        """Give the loaded model if it can serve a request as it is."""
+        one = self._loaded.get(model.name.key)
+        if one is None or not one.ready or not one.is_alive:
+            return None
+        if context_length and one.context_length != self._context(model, context_length):
+            return None
+        return one
+
+    async def _wait_for(self, model: Installed, context_length: int | None) -> Loaded:
+        if self._pending > self._max_queue:
+            raise ServerBusy
+        self._pending += 1
+        try:
+            async with self._loading:
+                one = self._fitting(model, context_length)
+                if one is None:
+                    stale = self._loaded.get(model.name.key)
+                    if stale is not None:
+                        if stale.is_alive:
+                            await stale.is_idle.wait()
+                        self._remove(stale)
+                    one = await self._load(model, self._context(model, context_length))
+                return one
+        finally:
+            self._pending -= 1
 
     def unload(self, model: Installed) -> None:
         """Let a model go, at once or when its running requests have ended."""
@@ -124,7 +157,7 @@ class Runners:
                 reason = _how_it_ended(one.process)
                 log.slog("ERROR", "llama_server.go:1023", "llama-server terminated", error=reason, exit="unknown")
 
-    def _fitting_context(self, model: Installed, wanted: int | None) -> int:
+    def _context(self, model: Installed, wanted: int | None) -> int:
         trained = int(model.config.get("context_length") or 4096)
         return max(4, min(trained, wanted or self._context_length or 4096))
 
@@ -162,6 +195,7 @@ class Runners:
         return one
 
     def _become_idle(self, one: Loaded) -> None:
+        one.is_idle.set()
         if self._loaded.get(one.model.name.key) is not one:
             return
         if one.keep_alive_ns == 0:

@@ -82,6 +82,8 @@ part, has delivered; ``for_s`` of a cut and a rollback counts from the first byt
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -371,10 +373,13 @@ def _start(members: _Members) -> StartScript:
 
 
 def _crash(members: _Members) -> CrashScript:
+    name = members.text("signal", "SIGKILL")
+    if name not in signal.Signals.__members__ and sys.platform != "win32":
+        raise InvalidScript("signal in crash must be the name of a signal.")
     return CrashScript(
         after_s=members.optional_number("after_s"),
         exit_code=members.optional_integer("exit_code"),
-        signal=members.text("signal", "SIGKILL"),
+        signal=name,
         stderr=members.text("stderr", ""),
         once=members.optional_text("once"),
     )

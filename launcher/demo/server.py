@@ -116,7 +116,13 @@ class _Server:
         self._served_at_s: float | None = None
         registry = Registry(script)
         self._downloads = Downloads(folder, registry, script, self._crash)
-        self._runners = Runners(script, folder, _keep_alive_ns(environ), _integer(environ, "OLLAMA_CONTEXT_LENGTH"))
+        self._runners = Runners(
+            script,
+            folder,
+            keep_alive_ns=_keep_alive_ns(environ),
+            context_length=_integer(environ, "OLLAMA_CONTEXT_LENGTH", 0),
+            max_queue=_integer(environ, "OLLAMA_MAX_QUEUE", 512),
+        )
         routes = Routes(
             script,
             folder,
@@ -239,9 +245,9 @@ def _is_bad_count(environ: Mapping[str, str], name: str) -> bool:
     return name in _COUNTS and bool(text) and not text.isdecimal()
 
 
-def _integer(environ: Mapping[str, str], name: str) -> int:
+def _integer(environ: Mapping[str, str], name: str, default: int) -> int:
     text = _variable(environ, name)
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() else default
 
 
 def _keep_alive_ns(environ: Mapping[str, str]) -> int:
