@@ -7,9 +7,12 @@ import sys
 
 def main() -> int:
     """Run one command; the return value is the exit code."""
-    from launcher.cli.main import main as run_command_line
+    try:
+        from launcher.cli.main import main as run_command_line
 
-    return run_command_line(sys.argv[1:])
+        return run_command_line(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":
