@@ -1,0 +1,91 @@
+"""A slice of the long run, and that its own measures would notice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from launcher.server.record import Wanted
+from tests.chaos.interleave import Done, Observer, Scene, last_wishes, run, stories
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's process table")
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_two_at_once_leave_one_server_in_the_last_wished_state(seed: int, tmp_path: Path) -> None:
+    wrong, done = run(seed, tmp_path, steps=3)
+    assert not wrong, "\n".join([*wrong, *map(str, done)])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(100))
+def test_a_hundred_times(seed: int, tmp_path: Path) -> None:
+    wrong, done = run(seed, tmp_path)
+    assert not wrong, "\n".join([*wrong, *map(str, done)])
+
+
+def test_a_seed_is_a_story() -> None:
+    assert stories(7, 5) == stories(7, 5)
+    assert stories(7, 5) != stories(8, 5)
+    assert [len(story) for story in stories(7, 5)] == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("commands", "wishes"),
+    [
+        pytest.param([("start", 0, 1), ("stop", 2, 3)], {Wanted.STOPPED}, id="one after the other"),
+        pytest.param([("stop", 0, 1), ("restart", 2, 3)], {Wanted.RUNNING}, id="restart is a wish to run"),
+        pytest.param([("start", 0, 5), ("stop", 2, 3)], {Wanted.RUNNING, Wanted.STOPPED}, id="overlapping"),
+        pytest.param(
+            [("start", 0, 1), ("stop", 2, 6), ("stop", 3, 4)], {Wanted.STOPPED}, id="overlapping, of one mind"
+        ),
+        pytest.param([("stop", 0, 1), ("pull", 2, 3)], {Wanted.STOPPED}, id="a pull wishes nothing"),
+        pytest.param([], set(), id="nothing"),
+    ],
+)
+def test_the_last_wish_is_known(commands: list[tuple[str, float, float]], wishes: set[Wanted]) -> None:
+    assert last_wishes([Done(deed, begin_s, end_s, 0, "") for deed, begin_s, end_s in commands]) == wishes
+
+
+@pytest.fixture
+def two_servers(tmp_path: Path) -> Iterator[Scene]:
+    """What must never be: two servers on one folder, at two ports."""
+    scene = Scene(tmp_path, seed=0)
+    servers = [
+        subprocess.Popen(
+            [scene.environ["OLLAMA_LAUNCHER_OLLAMA"], "serve"],
+            env={**scene.environ, "OLLAMA_HOST": "127.0.0.1:0"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]
+    yield scene
+    for server in servers:
+        with suppress(ProcessLookupError):
+            os.kill(server.pid, 9)
+        server.wait()
+
+
+def test_two_servers_at_once_would_be_noticed(two_servers: Scene) -> None:
+    with Observer(two_servers) as observer:
+        wait_until(two_servers.met)
+        wait_until(lambda: observer.most == 2)
+        assert len(two_servers.servers()) == 2
+
+
+def test_a_server_left_over_would_be_noticed(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, seed=0)
+    assert scene.command("start").code == 0
+    left = scene.living()
+    assert len(left) >= 1
+    assert scene.command("stop").code == 0
+    assert scene.living() == {}
