@@ -28,6 +28,8 @@ from tests.support.waiting import wait_until
 
 BIG_BYTES = 210_000_000
 """Three parts: the server makes them a sixteenth of the whole, but 100 MB at least (server/download.go, 0.33)."""
+IN_FLIGHT_BYTES = 2_000_000
+"""What the registry may still count as served of a download that was closed: a piece for each part."""
 _PROGRAM = shutil.which("ollama")
 _TEMPLATE = b"{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} {{ .Response }}"
 
