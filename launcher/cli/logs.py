@@ -33,7 +33,7 @@ async def _logs(session: Session, *, follow: bool, count: int) -> int:
         path: Path = core.control.log_path
         if follow:
             # Ends with Ctrl-C, or when the reader of our output has gone.
-            async with aclosing(server_log.follow(path, lines=count)) as lines:  # type: ignore[type-var]  # a generator
+            async with aclosing(server_log.follow(path, lines=count)) as lines:
                 async for line in lines:
                     _tell(session, line)
         if not await run_blocking(path.exists):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from io import BufferedWriter, FileIO
 from pathlib import Path
@@ -45,7 +46,8 @@ _PARAMETER = re.compile(
 def rotate(path: Path, keep: int = KEEP) -> None:
     """Move the log aside before a start: ``server.log`` becomes ``server-1.log``, and so on up to ``keep``.
 
-    An empty log stays. Raises :class:`StorageError` where the folder does not allow it. Blocking.
+    An empty log stays. Raises :class:`StorageError` where the folder does not allow it; on Windows a log that somebody
+    is reading stays, too, and is written on. Blocking.
     """
     try:
         if not path.exists() or path.stat().st_size == 0:
@@ -53,6 +55,8 @@ def rotate(path: Path, keep: int = KEEP) -> None:
         _make_room(path, keep)
         os.replace(path, _rotated(path, 1))
     except OSError as error:
+        if sys.platform == "win32" and isinstance(error, PermissionError):
+            return
         raise _storage_error(path, error) from error
 
 
@@ -189,7 +193,7 @@ class LogTail:
         return not os.path.samestat(now, os.fstat(file.fileno()))
 
 
-async def follow(path: Path, *, lines: int = 0, poll_s: float = 0.1) -> AsyncIterator[str]:
+async def follow(path: Path, *, lines: int = 0, poll_s: float = 0.1) -> AsyncGenerator[str, None]:
     """Give the last ``lines`` lines, then each line as it comes, for ever; secrets are masked. Close it when done."""
     tail = LogTail(path, from_end=True)
     reading = threading.Lock()

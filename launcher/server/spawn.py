@@ -184,10 +184,11 @@ def expected_exes(binary: Path) -> tuple[str, ...]:
 
 def _open_log(path: Path) -> int:
     try:
+        if sys.platform == "win32":
+            return _open_append_on_windows(path)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        if sys.platform != "win32":
-            with suppress(PermissionError):  # somebody else's file that we may write
-                os.fchmod(descriptor, 0o600)
+        with suppress(PermissionError):  # somebody else's file that we may write
+            os.fchmod(descriptor, 0o600)
     except OSError as error:
         raise StorageError(
             f"The log of the server cannot be written to {path}.",
@@ -195,6 +196,36 @@ def _open_log(path: Path) -> int:
             hint="Check who may write there and whether the disk is full.",
         ) from error
     return descriptor
+
+
+def _open_append_on_windows(path: Path) -> int:
+    """Open a file so that the system itself appends, and that it may be renamed meanwhile.
+
+    ``os.open`` with O_APPEND makes only our own C library append; a child would write where it was, into a hole, after
+    the log was cut (CreateFileW, FILE_APPEND_DATA without FILE_WRITE_DATA).
+    """
+    if sys.platform != "win32":
+        raise NotImplementedError
+    import ctypes
+    import msvcrt
+    from ctypes import wintypes
+
+    append, synchronize, share_all, open_always, normal = 0x4, 0x100000, 0x7, 4, 0x80
+    create = ctypes.WinDLL("kernel32", use_last_error=True).CreateFileW
+    create.restype = wintypes.HANDLE
+    create.argtypes = (
+        wintypes.LPCWSTR,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.LPVOID,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.HANDLE,
+    )
+    opened = create(str(path), append | synchronize, share_all, None, open_always, normal, None)
+    if opened == wintypes.HANDLE(-1).value:
+        raise ctypes.WinError(ctypes.get_last_error())
+    return msvcrt.open_osfhandle(opened, os.O_APPEND)
 
 
 def _popen(argv: Sequence[str], env: Mapping[str, str], log: int, cwd: Path) -> subprocess.Popen[bytes]:

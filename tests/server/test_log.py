@@ -302,14 +302,14 @@ async def _take(lines: AsyncIterator[str], count: int) -> list[str]:
 
 async def test_following_begins_with_the_last_lines(log: Path) -> None:
     _append(log, "one\ntwo\nthree\n")
-    async with aclosing(follow(log, lines=2, poll_s=0.01)) as lines:  # type: ignore[type-var] # a generator
+    async with aclosing(follow(log, lines=2, poll_s=0.01)) as lines:
         assert await _take(lines, 2) == ["two", "three"]
         _append(log, "four\n")
         assert await _take(lines, 1) == ["four"]
 
 
 async def test_following_a_log_that_is_still_to_come(log: Path) -> None:
-    async with aclosing(follow(log, poll_s=0.01)) as lines:  # type: ignore[type-var] # a generator
+    async with aclosing(follow(log, poll_s=0.01)) as lines:
         first = asyncio.ensure_future(anext(lines))
         await asyncio.sleep(0.03)
         assert not first.done()
@@ -319,7 +319,7 @@ async def test_following_a_log_that_is_still_to_come(log: Path) -> None:
 
 
 async def test_following_through_a_cut_and_a_rotation(log: Path) -> None:
-    async with aclosing(follow(log, poll_s=0.01)) as lines:  # type: ignore[type-var] # a generator
+    async with aclosing(follow(log, poll_s=0.01)) as lines:
         heard = asyncio.ensure_future(_take(lines, 4))
         await asyncio.sleep(0.03)
         _append(log, "one\n")
@@ -334,7 +334,7 @@ async def test_following_through_a_cut_and_a_rotation(log: Path) -> None:
 
 async def test_what_is_followed_has_no_secrets(log: Path) -> None:
     _append(log, "HTTPS_PROXY:http://me:secret@proxy:3128 X\n")
-    async with aclosing(follow(log, lines=1)) as lines:  # type: ignore[type-var] # a generator
+    async with aclosing(follow(log, lines=1)) as lines:
         assert await _take(lines, 1) == ["HTTPS_PROXY:http://***@proxy:3128 X"]
 
 
