@@ -167,12 +167,12 @@ class BlobDownload:
         done = asyncio.create_task(self._done.wait())
         gone = asyncio.create_task(left.wait())
         try:
-            while not done.done():
-                if gone.done():
+            while not self._done.is_set():
+                if left.is_set():
                     raise DownloadFailed("context canceled")
                 timeout_s = max(0.0, due_s - loop.time())
                 ended, _ = await asyncio.wait((done, gone), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-                if not ended:
+                if not ended and not self._done.is_set():
                     await show(self)
                     # A Go ticker drops the ticks that nobody was there to take.
                     due_s += interval_s * (1 + max(0, (loop.time() - due_s) // interval_s))

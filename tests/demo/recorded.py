@@ -175,6 +175,11 @@ def total_recorded(files: Mapping[str, float | None]) -> float:
     return sum((files.get(f"-partial-{n}") or 0.0) * size for n, size in enumerate(sizes)) / BIG_BYTES
 
 
+def least_recorded(files: Mapping[str, float | None]) -> float:
+    """The smallest fraction that one of the eight resume files holds; 0 while one is still to be written."""
+    return min(files.get(f"-partial-{n}") or 0.0 for n in range(8))
+
+
 def assert_alike(ours: Mapping[str, float | None], theirs: Mapping[str, float | None]) -> None:
     """The same files, and each resume file records the same fraction within ten points."""
     assert list(ours) == list(theirs)

@@ -18,6 +18,7 @@ from tests.demo.recorded import (
     TINY,
     Pull,
     assert_alike,
+    least_recorded,
     partial_files,
     pull,
     recorded_files,
@@ -45,6 +46,11 @@ def server(folder: Path, script: dict[str, Any], **members: Any) -> DemoServer:
 async def with_tiny(demo: DemoServer) -> None:
     """The recorder's folder held the small model, which shares its template and licence with the others."""
     assert (await pull(demo.base_url, TINY)).lines[-1] == {"status": "success"}
+
+
+async def recorded_everywhere(demo: DemoServer, weights: str, fraction: float) -> None:
+    """Wait until the server has written all resume files after a close."""
+    await eventually(lambda: least_recorded(partial_files(demo.blobs_dir, weights)) > fraction)
 
 
 async def test_tiny_has_no_layer_line(tmp_path: Path) -> None:
@@ -93,7 +99,7 @@ async def test_close_keeps_all_and_the_next_pull_goes_on(tmp_path: Path) -> None
         ours = await pull(demo.base_url, BIG, close_at=theirs.fractions[-1])
         assert (ours.phases, ours.end) == (theirs.phases, theirs.end)
         await eventually(
-            lambda: total_recorded(partial_files(demo.blobs_dir, weights)) > 0.5, message="the resume files"
+            lambda: least_recorded(partial_files(demo.blobs_dir, weights)) > 0.5, message="the resume files"
         )
         files = partial_files(demo.blobs_dir, weights)
         assert_alike(files, recorded_files("pull/big-closed-files", RECORDED_BIG))
@@ -209,7 +215,7 @@ async def test_prune_at_start(tmp_path: Path) -> None:
         weights = await weights_of(demo.base_url, BIG)
         await pull(demo.base_url, BIG, close_at=0.3)
         await eventually(
-            lambda: total_recorded(partial_files(demo.blobs_dir, weights)) > 0.2, message="the resume files"
+            lambda: least_recorded(partial_files(demo.blobs_dir, weights)) > 0.2, message="the resume files"
         )
         await demo.stop()
     ours["before"] = len(partial_files(demo.blobs_dir, weights))
@@ -244,7 +250,7 @@ async def test_damaged_sidecar_ends_every_pull(tmp_path: Path, content: bytes, n
         weights = await weights_of(demo.base_url, BIG)
         await pull(demo.base_url, BIG, close_at=0.2)
         await eventually(
-            lambda: total_recorded(partial_files(demo.blobs_dir, weights)) > 0.1, message="the resume files"
+            lambda: least_recorded(partial_files(demo.blobs_dir, weights)) > 0.1, message="the resume files"
         )
         (demo.blobs_dir / f"{weights}-partial-2").write_bytes(content)
         for _ in range(2):
@@ -261,7 +267,7 @@ async def test_missing_sidecar_shows_a_wrong_total_and_fails_at_the_end(tmp_path
         weights = await weights_of(demo.base_url, BIG)
         await pull(demo.base_url, BIG, close_at=0.3)
         await eventually(
-            lambda: total_recorded(partial_files(demo.blobs_dir, weights)) > 0.2, message="the resume files"
+            lambda: least_recorded(partial_files(demo.blobs_dir, weights)) > 0.2, message="the resume files"
         )
         (demo.blobs_dir / f"{weights}-partial-2").unlink()
         ours = await pull(demo.base_url, BIG)
