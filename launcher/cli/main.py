@@ -49,7 +49,8 @@ class LazyGroup(click.Group):
     },
     short_help="List, download, load and remove models.",
 )
-def models() -> None:
+@shared_options
+def models(session: Session) -> None:
     """List, download, load and remove models."""
 
 
@@ -77,7 +78,8 @@ def root(context: click.Context, session: Session) -> int:
     from launcher.cli.run import run
     from launcher.cli.server import show_status
 
-    run(lambda: show_status(session))
+    if run(lambda: show_status(session)) == Exit.INTERRUPTED:
+        return Exit.INTERRUPTED
     if not session.as_json:
         output.say("")
         output.say(context.get_help())

@@ -19,7 +19,7 @@ class Session:
     as_json: bool = False
 
 
-Command = Callable[..., int]
+Command = Callable[..., int | None]
 _HOST_HELP = "Address of the server, as OLLAMA_HOST spells it."
 _JSON_HELP = "Print facts as JSON."
 
@@ -31,7 +31,7 @@ def shared_options(command: Command) -> Callable[..., Any]:
     @click.option("--json", "as_json", is_flag=True, help=_JSON_HELP)
     @click.pass_context
     @functools.wraps(command)
-    def with_session(context: click.Context, /, host: str | None, as_json: bool, **options: object) -> int:
+    def with_session(context: click.Context, /, host: str | None, as_json: bool, **options: object) -> int | None:
         session = context.ensure_object(Session)
         if host is not None:
             session.host = host

@@ -289,11 +289,12 @@ def _moving(transfer: Transfer, now_s: float, stalled_after_s: float) -> Transfe
         # PULLING -> STALLED
         return replace(transfer, phase=Phase.STALLED, rate_bps=None, eta_s=None, ledger=replace(ledger, samples=()))
     samples = ledger.samples
-    if not samples or now_s - samples[-1][0] >= SAMPLE_EVERY_S:
-        samples = (*samples, (now_s, ledger.received_bytes))
-        while len(samples) > 2 and samples[1][0] <= now_s - RATE_WINDOW_S:
-            samples = samples[1:]
-    rate_bps, steady = _rate(samples, now_s, ledger.received_bytes)
+    if samples and now_s - samples[-1][0] < SAMPLE_EVERY_S:
+        return transfer
+    samples = (*samples, (now_s, ledger.received_bytes))
+    while len(samples) > 2 and samples[1][0] <= now_s - RATE_WINDOW_S:
+        samples = samples[1:]
+    rate_bps, steady = _rate(samples)
     eta_s = None
     if steady and rate_bps and transfer.total_bytes is not None:
         said_bytes = sum(layer.said_bytes for layer in ledger.layers)
@@ -301,9 +302,10 @@ def _moving(transfer: Transfer, now_s: float, stalled_after_s: float) -> Transfe
     return replace(transfer, rate_bps=rate_bps, eta_s=eta_s, ledger=replace(ledger, samples=samples))
 
 
-def _rate(samples: tuple[tuple[float, int], ...], now_s: float, received_bytes: int) -> tuple[float | None, bool]:
+def _rate(samples: tuple[tuple[float, int], ...]) -> tuple[float | None, bool]:
     """The speed over the window (None: too early), and whether it is steady enough for a time left."""
     start_s, start_bytes = samples[0]
+    now_s, received_bytes = samples[-1]
     span_s = now_s - start_s
     if span_s < RATE_KNOWN_AFTER_S:
         return None, False
