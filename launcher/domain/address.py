@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+from launcher.domain.names import GO_SPACES
 from launcher.errors import InvalidInput
 
 DEFAULT_HOST = "127.0.0.1"
@@ -58,7 +59,7 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Read ``OLLAMA_HOST`` or what a person typed; an empty text is the default. Raises InvalidAddress."""
-        cleaned = text.strip().strip("\"'").strip()
+        cleaned = text.strip(GO_SPACES).strip("\"'").strip(GO_SPACES)
         scheme, separator, rest = cleaned.partition("://")
         if not separator:
             scheme, rest = "http", cleaned
