@@ -1,0 +1,140 @@
+"""The window's frame: side bar, the pages, messages above them and the truth line below.
+
+It knows the order of pages and nothing of what is on them. Closing is only wished for: who owns the window decides
+whether it hides, quits or stays.
+"""
+
+# ruff: noqa: N802 - Qt names the methods that it calls
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QEvent, Signal
+from PySide6.QtGui import QCloseEvent, QIcon, QKeySequence, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from launcher.paths import resource
+from launcher.ui.store import Store
+from launcher.ui.theme import Theme
+from launcher.ui.widgets.footer import Footer
+from launcher.ui.widgets.message_bar import MessageBar
+from launcher.ui.widgets.side_bar import SideBar
+
+PAGE_ORDER = ("server", "models", "discover", "downloads", "chat", "connect", "log", "settings")
+"""From top to foot; the last stands at the foot."""
+
+ICONS_ONLY_BELOW = 760
+_MINIMUM = (520, 400)
+_FIRST_SIZE = (1040, 700)
+
+
+class MainWindow(QWidget):
+    """Pages are added by key. A page given as a function is built when it is first shown."""
+
+    closing = Signal()
+    """The person closed the window; it is still there."""
+    page_changed = Signal(str)
+
+    def __init__(self, store: Store, theme: Theme, *, demo: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._store = store
+        self._theme = theme
+        self._pages: dict[str, QWidget | Callable[[], QWidget]] = {}
+        self._page = ""
+        self.setObjectName("main-window")
+        title = self.tr("Ollama Launcher")
+        self.setWindowTitle(self.tr("{title} – simulated").format(title=title) if demo else title)
+        self.setMinimumSize(*_MINIMUM)
+        self.resize(*_FIRST_SIZE)
+
+        self.side_bar = SideBar(theme)
+        self.message_bar = MessageBar(theme)
+        self.footer = Footer(store, theme)
+        self._stack = QStackedWidget()
+        self._stack.setObjectName("pages")
+        right = QVBoxLayout()
+        right.setContentsMargins(0, 0, 0, 0)
+        right.setSpacing(0)
+        message_place = QVBoxLayout()
+        message_place.setContentsMargins(24, 0, 24, 0)
+        message_place.addWidget(self.message_bar)
+        right.addLayout(message_place)
+        right.addWidget(self._stack, 1)
+        upper = QHBoxLayout()
+        upper.setSpacing(0)
+        upper.addWidget(self.side_bar)
+        upper.addLayout(right, 1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addLayout(upper, 1)
+        outer.addWidget(self.footer)
+
+        for number in range(1, len(PAGE_ORDER) + 1):
+            shortcut = QShortcut(QKeySequence(f"Ctrl+{number}"), self)
+            shortcut.activated.connect(lambda index=number - 1: self._show_index(index))
+        self.side_bar.page_requested.connect(self.show_page)
+        self.footer.page_requested.connect(self.show_page)
+        store.transfers_changed.connect(self._on_transfers_changed)
+
+    @property
+    def page(self) -> str:
+        """The key of the page that is shown; empty while there is none."""
+        return self._page
+
+    def add_page(self, key: str, title: str, icon: str, page: QWidget | Callable[[], QWidget]) -> None:
+        """Add a page and its entry; the first one added is shown. ``icon`` names a file of resources/icons."""
+        place = PAGE_ORDER.index(key)
+        self._pages[key] = page
+        self.side_bar.add_entry(key, title, icon, place=place, foot=key == PAGE_ORDER[-1])
+        if key == "downloads":
+            self._on_transfers_changed()
+        if not self._page:
+            self.show_page(key)
+
+    def show_page(self, key: str) -> None:
+        """Show a page; a key without a page is ignored, as what speaks of it cannot know which exist."""
+        if key not in self._pages or key == self._page:
+            return
+        page = self.page_widget(key)
+        self._page = key
+        self._stack.setCurrentWidget(page)
+        self.side_bar.show_current(key)
+        self.page_changed.emit(key)
+
+    def page_widget(self, key: str) -> QWidget:
+        """The page itself, built now if nobody has looked at it yet."""
+        page = self._pages[key]
+        if not isinstance(page, QWidget):
+            page = self._pages[key] = page()
+        if self._stack.indexOf(page) < 0:
+            self._stack.addWidget(page)
+        return page
+
+    def show_icon(self) -> None:
+        """Give the window its icon. After the first paint: it is drawn from an SVG."""
+        self.setWindowIcon(QIcon(str(resource("icons/app.svg"))))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        event.ignore()
+        self.closing.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self.side_bar.show_icons_only(event.size().width() < ICONS_ONLY_BELOW)
+        super().resizeEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() == QEvent.Type.ApplicationFontChange:
+            self._theme.refresh()
+        super().changeEvent(event)
+
+    def _show_index(self, index: int) -> None:
+        keys = self.side_bar.keys
+        if index < len(keys):
+            self.show_page(keys[index])
+
+    def _on_transfers_changed(self) -> None:
+        if "downloads" in self._pages:
+            open_count = sum(1 for transfer in self._store.transfers if not transfer.phase.ended)
+            self.side_bar.show_count("downloads", open_count)

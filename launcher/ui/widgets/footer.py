@@ -1,0 +1,158 @@
+"""The truth line at the foot of every page: state, running downloads, speed, free space, version.
+
+Renders what the store holds, and emits :attr:`page_requested` with the key of the page a part speaks of.
+"""
+
+# ruff: noqa: N802 - Qt names the methods that it calls
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+
+from launcher.domain.transfer import Phase, Transfer
+from launcher.ui.phrases import exposed_words, phase_phrase, server_phrase, transfer_words, version_words
+from launcher.ui.shapes import StateShape
+from launcher.ui.store import Store
+from launcher.ui.theme import Role, Theme
+from launcher.ui.units import count_text, percent_text, rate_text, size_text
+from launcher.ui.widgets.elided_label import ElidedLabel
+from launcher.ui.widgets.progress import ThinProgressBar
+from launcher.ui.widgets.state_shape import StateShapeWidget
+
+_BAR_WIDTH = 120
+_RESTING = (Phase.QUEUED, Phase.PAUSED)
+
+
+class _Part(QPushButton):
+    """One place of the line: a button that holds a label, and whatever stands beside it."""
+
+    def __init__(self, name: str, kind: str = "") -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.label = ElidedLabel()
+        self.label.setProperty("kind", kind)
+        self.row = QHBoxLayout(self)
+        self.row.setContentsMargins(6, 2, 6, 2)
+        self.row.setSpacing(8)
+        self.row.addWidget(self.label)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+
+    def add(self, widget: QWidget, *, first: bool = False) -> None:
+        widget.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.row.insertWidget(0 if first else self.row.count(), widget)
+
+    def show_words(self, words: str, spoken: str = "") -> None:
+        """``spoken`` is the accessible name where the words alone say too little. No words hide the part."""
+        self.label.setText(words)
+        self.setAccessibleName(spoken or words)
+        self.setVisible(bool(words))
+
+    def sizeHint(self) -> QSize:
+        return self.row.sizeHint()
+
+    def minimumSizeHint(self) -> QSize:
+        return self.row.minimumSize()
+
+
+class Footer(QFrame):
+    """Built once by the main window. :meth:`show_free_space` is a slot; all else comes from the store."""
+
+    page_requested = Signal(str)
+
+    def __init__(self, store: Store, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("footer")
+        self.setAccessibleName(self.tr("Status"))
+        self._store = store
+        self._shape = StateShapeWidget(theme, 14)
+        self._state = _Part("footer-state", "state")
+        self._state.add(self._shape, first=True)
+        shield = StateShapeWidget(theme, 14)
+        shield.show_shape(StateShape.SHIELD, Role.WARN)
+        self._exposed = _Part("footer-exposed")
+        self._exposed.add(shield, first=True)
+        self._bar = ThinProgressBar(height=4)
+        self._bar.setFixedWidth(_BAR_WIDTH)
+        self._bar.setObjectName("footer-progress")
+        self._downloads = _Part("footer-downloads")
+        self._downloads.add(self._bar)
+        self._rate = _Part("footer-rate")
+        self._space = _Part("footer-free-space")
+        self._version = _Part("footer-version")
+        for part, page in (
+            (self._state, "server"),
+            (self._exposed, "server"),
+            (self._downloads, "downloads"),
+            (self._rate, "downloads"),
+            (self._space, "models"),
+            (self._version, "server"),
+        ):
+            part.clicked.connect(lambda _=False, key=page: self.page_requested.emit(key))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(8, 3, 8, 3)
+        row.setSpacing(4)
+        row.addWidget(self._state)
+        row.addWidget(self._exposed)
+        row.addStretch(1)
+        row.addWidget(self._downloads)
+        row.addStretch(1)
+        row.addWidget(self._rate)
+        row.addWidget(self._space)
+        row.addWidget(self._version)
+        store.server_changed.connect(self._on_server_changed)
+        store.models_changed.connect(self._on_server_changed)
+        store.transfers_changed.connect(self._on_transfers_changed)
+        self.show_free_space(None)
+        self._on_server_changed()
+        self._on_transfers_changed()
+
+    def show_free_space(self, free_bytes: int | None) -> None:
+        """Show what is free on the volume of the models folder; None: not known."""
+        self._space.show_words("" if free_bytes is None else self.tr("{size} free").format(size=size_text(free_bytes)))
+
+    def _on_server_changed(self) -> None:
+        status = self._store.server
+        phrase = server_phrase(status, self._store.models)
+        self._shape.show_shape(phrase.shape, phrase.role, phrase.title)
+        self._state.show_words(phrase.footer)
+        self._exposed.show_words(self.tr("Open to the network") if phrase.exposed else "")
+        if status is not None and phrase.exposed:
+            self._exposed.setToolTip(exposed_words(status))
+        self._version.show_words(version_words(status) if status is not None else "")
+
+    def _on_transfers_changed(self) -> None:
+        running = [each for each in self._store.transfers if not each.phase.ended and each.phase not in _RESTING]
+        if not running:
+            self._downloads.show_words("")
+            self._rate.show_words("")
+            return
+        if len(running) == 1:
+            self._show_one(running[0])
+        else:
+            self._show_several(running)
+        rates = [each.rate_bps for each in running if each.rate_bps is not None]
+        self._rate.show_words(self.tr("{rate} ↓").format(rate=rate_text(sum(rates))) if rates else "")
+
+    def _show_one(self, transfer: Transfer) -> None:
+        phrase = phase_phrase(transfer.phase)
+        part = percent_text(transfer.permille) if transfer.permille is not None else phrase.words
+        words = self.tr("{model} {part}").format(model=transfer.model, part=part)
+        self._downloads.show_words(words, f"{words}, {transfer_words(transfer)}")
+        self._show_bar(transfer.permille, phrase.role, moving=phrase.moving)
+
+    def _show_several(self, running: list[Transfer]) -> None:
+        words = self.tr("{count} downloads").format(count=count_text(len(running)))
+        permille: int | None = None
+        if all(each.total_bytes and not each.total_is_so_far for each in running):
+            total_bytes = sum(each.total_bytes or 0 for each in running)
+            permille = min(sum(each.completed_bytes for each in running) * 1000 // total_bytes, 999)
+        phrases = [phase_phrase(each.phase) for each in running]
+        role = Role.BUSY if any(phrase.moving for phrase in phrases) else phrases[0].role
+        self._downloads.show_words(words)
+        self._show_bar(permille, role, moving=role is Role.BUSY)
+
+    def _show_bar(self, permille: int | None, role: Role, *, moving: bool) -> None:
+        self._bar.show_permille(permille, role, moving=moving)
+        self._bar.setAccessibleName(self._downloads.accessibleName())
