@@ -17,8 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from random import Random
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from launcher.demo import log
 from launcher.demo.golang import GoError, format_duration, human_bytes, loads
@@ -26,6 +25,9 @@ from launcher.demo.registry import Layer, Registry
 from launcher.demo.script import FaultScript, Script
 from launcher.demo.store import ModelsFolder, go_errno
 from launcher.domain.names import ModelName
+
+if TYPE_CHECKING:
+    from random import Random
 
 _PARALLEL_PARTS = 16
 _MIN_PART_BYTES = 100_000_000

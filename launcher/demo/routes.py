@@ -16,7 +16,7 @@ from launcher.demo.pull import PullFailed, pull
 from launcher.demo.registry import MANIFEST_MEDIA_TYPE, Registry
 from launcher.demo.runners import Loaded, RunnerFailed, Runners, ServerBusy
 from launcher.demo.script import Script
-from launcher.demo.store import Installed, ModelsFolder
+from launcher.demo.store import Installed, ModelsFolder, go_errno
 from launcher.domain.names import InvalidModelName, ModelName
 
 Route = Callable[[Exchange], Awaitable[None]]
@@ -115,6 +115,10 @@ class Routes:
             await exchange.fail(refused.status, refused.text)
         except ServerBusy as busy:
             await exchange.fail(503, str(busy))
+        except OSError as error:
+            if exchange.has_begun or isinstance(error, ConnectionError):
+                raise
+            await exchange.fail(500, _worded(error))
 
     def _is_allowed(self, request: Request) -> bool:
         """Apply the guards that a server on loopback has (allowedHostsMiddleware, routes.go), and that of CORS."""
@@ -208,6 +212,8 @@ class Routes:
                 )
             except PullFailed as error:
                 await emit({"error": str(error)})
+            except OSError as error:
+                await emit({"error": _worded(error)})
 
         # A task of its own: what comes after the downloads goes on when the client has left.
         task = asyncio.create_task(run())
@@ -463,6 +469,10 @@ class Routes:
             **_optional("capabilities", model.capabilities),
             "modified_at": format_time(model.modified_ns),
         }
+
+
+def _worded(error: OSError) -> str:
+    return f"open {error.filename}: {go_errno(error)}" if error.filename else go_errno(error)
 
 
 def _members(request: Request) -> dict[str, Any]:

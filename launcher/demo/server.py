@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import random
 import signal
 import socket
 import sys
@@ -28,6 +27,9 @@ _KEEP_ALIVE_NS = 5 * 60 * 1_000_000_000
 _EVERY_INTERFACE = ("", "0.0.0.0", "::")  # noqa: S104 - what a person may ask for; nothing is bound here
 _BACKLOG = 4096
 _WINDOWS_SIGNAL_POLL_S = 0.2
+_IN_USE = "address already in use"
+if sys.platform == "win32":
+    _IN_USE = "Only one usage of each socket address (protocol/network address/port) is normally permitted."
 _NO_HOME_PANIC = """panic: $HOME is not defined
 
 goroutine 1 [running]:
@@ -112,7 +114,6 @@ class _Server:
     ) -> None:
         self._script = script
         self._listener = listener
-        self._random = random.Random(script.seed)  # noqa: S311 - picks an outcome, keeps no secret
         self._served_at_s: float | None = None
         registry = Registry(script)
         self._downloads = Downloads(folder, registry, script, self._crash)
@@ -184,8 +185,10 @@ class _Server:
 
     def _stop(self) -> NoReturn:
         """End at once: connections cut, models killed, and whatever resume files win the race."""
+        from random import Random
+
         self._listener.close()
-        self._downloads.lose_race(self._random)
+        self._downloads.lose_race(Random(self._script.seed))  # noqa: S311 - picks an outcome, keeps no secret
         self._http.cut_all()
         self._runners.kill_all()
         os._exit(0)
@@ -324,7 +327,7 @@ def _bind(address: Address) -> socket.socket:
     except (socket.gaierror, UnicodeError) as error:
         raise _Refused(f"listen tcp: lookup {host}: no such host") from error
     except OSError as error:
-        words = {errno.EADDRNOTAVAIL: "cannot assign requested address", errno.EADDRINUSE: "address already in use"}
+        words = {errno.EADDRNOTAVAIL: "cannot assign requested address", errno.EADDRINUSE: _IN_USE}
         reason = words.get(error.errno or 0) or go_errno(error)
         raise _Refused(f"listen tcp {text}: bind: {reason}") from error
 

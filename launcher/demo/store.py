@@ -56,7 +56,7 @@ class Installed:
     @property
     def weights_digest(self) -> str:
         return next(
-            (str(one["digest"]) for one in self.layers if str(one["mediaType"]).endswith(".model")),
+            (str(one["digest"]) for one in self.layers if str(one.get("mediaType")).endswith(".model")),
             str(self.manifest["config"]["digest"]),
         )
 
@@ -138,7 +138,7 @@ class ModelsFolder:
         with open(path, "rb") as file:
             raw = file.read()
         manifest = loads(raw.decode("utf-8", "replace"))
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("config"), dict):
+        if not _is_manifest(manifest):
             raise GoError("unexpected EOF")
         config: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError), open(self.blob_path(manifest["config"]["digest"]), "rb") as file:
@@ -161,7 +161,7 @@ class ModelsFolder:
         """Read the layers of a kind (template, license, params, system) as texts."""
         texts = []
         for layer in model.layers:
-            if str(layer["mediaType"]).endswith(f".{kind}"):
+            if str(layer.get("mediaType")).endswith(f".{kind}"):
                 with contextlib.suppress(OSError), open(self.blob_path(str(layer["digest"])), encoding="utf-8") as file:
                     texts.append(file.read())
         return texts
@@ -219,6 +219,15 @@ class ModelsFolder:
                 os.remove(entry.path)  # a partial download, and not counted in the lines below
         log.slog("INFO", "images.go:919", f"total blobs: {len(old)}")
         log.slog("INFO", "images.go:926", f"total unused blobs removed: {len(self.delete_unused(old))}")
+
+
+def _is_manifest(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("layers"), list):
+        return False
+    return all(
+        isinstance(one, dict) and isinstance(one.get("digest"), str) and isinstance(one.get("size"), int)
+        for one in [*value["layers"], value.get("config")]
+    )
 
 
 def go_errno(error: OSError) -> str:

@@ -11,9 +11,13 @@ from typing import Any
 
 import httpx
 
+from tests.support.demo_server import SCALE
+
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-SCALE = 0.01
 TIMEOUT_S = 20.0
+# Rates are not scaled by the server; with sizes that are, the tests' are.
+STEADY_BYTES_PER_S = 750_000_000 * SCALE
+QUICK_BYTES_PER_S = 40_000_000_000 * SCALE
 
 # The small layers of the recorded models: the same texts, hence the same digests.
 TEMPLATE = "{{ if .System }}<|system|>\n{{ .System }}\n{{ end }}<|user|>\n{{ .Prompt }}\n<|assistant|>\n{{ .Response }}"

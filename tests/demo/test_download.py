@@ -11,15 +11,28 @@ from typing import Any
 
 import pytest
 
-from tests.demo.recorded import BIG, MODELS, TINY, Pull, partial_files, pull, talk_to, total_recorded, weights_of
-from tests.support.demo_server import DemoServer
+from launcher.demo.golang import human_bytes
+from tests.demo.recorded import (
+    BIG,
+    MODELS,
+    QUICK_BYTES_PER_S,
+    STEADY_BYTES_PER_S,
+    TINY,
+    Pull,
+    partial_files,
+    pull,
+    talk_to,
+    total_recorded,
+    weights_of,
+)
+from tests.support.demo_server import SCALE, DemoServer
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
 HUGE = "localhost:5005/library/huge"
 TWIN = "localhost:5005/library/twin"
-STEADY: dict[str, Any] = {"rate_bytes_per_s": 7_500_000, "line_interval_ms": 15}
+STEADY: dict[str, Any] = {"rate_bytes_per_s": STEADY_BYTES_PER_S, "line_interval_ms": 15}
 
 
 @asynccontextmanager
@@ -50,7 +63,7 @@ async def test_completed_is_missing_while_it_is_nothing(tmp_path: Path) -> None:
     async with server(tmp_path, {"fault": "stall", "at_bytes": 0, "for_s": 0.1}) as demo:
         seen = await pull(demo.base_url, BIG)
     assert "completed" not in seen.weights[0]
-    assert seen.weights[0]["total"] == 7_564_617
+    assert seen.weights[0]["total"] == pytest.approx(756_461_696 * SCALE, abs=1)
     assert seen.lines[-1] == {"status": "success"}
 
 
@@ -104,7 +117,7 @@ async def test_a_pull_within_the_pause_after_a_cut_meets_the_cancelled_download(
 
 
 async def test_many_parts_sixteen_at_a_time(tmp_path: Path) -> None:
-    async with server(tmp_path, rate_bytes_per_s=400_000_000) as demo:
+    async with server(tmp_path, rate_bytes_per_s=QUICK_BYTES_PER_S) as demo:
         weights = await weights_of(demo.base_url, HUGE)
 
         async def look(seen: Pull) -> None:
@@ -114,7 +127,7 @@ async def test_many_parts_sixteen_at_a_time(tmp_path: Path) -> None:
 
         counted: list[int] = []
         seen = await pull(demo.base_url, HUGE, on_line=look)
-        assert "in 20 10 MB part(s)" in demo.log_text()
+        assert f"in 20 {human_bytes(round(1e9 * SCALE))} part(s)" in demo.log_text()
     assert counted == [20]
     assert seen.lines[-1] == {"status": "success"}
 
@@ -129,7 +142,7 @@ async def test_two_models_share_a_layer_on_its_way(tmp_path: Path) -> None:
 
 
 async def test_leaving_while_it_verifies_does_not_stop_it(tmp_path: Path) -> None:
-    async with server(tmp_path, hash_bytes_per_s=20_000_000) as demo, talk_to(demo.base_url) as client:
+    async with server(tmp_path, hash_bytes_per_s=2_000_000_000 * SCALE) as demo, talk_to(demo.base_url) as client:
         body = {"model": BIG, "insecure": True}
         async with client.stream("POST", "/api/pull", json=body) as response:
             async for text in response.aiter_lines():
@@ -142,11 +155,11 @@ async def test_leaving_while_it_verifies_does_not_stop_it(tmp_path: Path) -> Non
 
 
 async def test_old_layers_go_after_a_pull_of_the_next_version(tmp_path: Path) -> None:
-    async with server(tmp_path, rate_bytes_per_s=400_000_000) as demo:
+    async with server(tmp_path, rate_bytes_per_s=QUICK_BYTES_PER_S) as demo:
         await pull(demo.base_url, TINY)
         old = await weights_of(demo.base_url, TINY)
     newer = {TINY: {**MODELS[TINY], "layers": [{"type": "model", "size_bytes": 300_000}]}}
-    async with server(tmp_path, models=newer, rate_bytes_per_s=400_000_000) as demo:
+    async with server(tmp_path, models=newer, rate_bytes_per_s=QUICK_BYTES_PER_S) as demo:
         seen = await pull(demo.base_url, TINY)
         assert [line["status"] for line in seen.lines][-2:] == ["removing unused layers", "success"]
         assert not (demo.blobs_dir / old).exists()
@@ -158,6 +171,8 @@ async def test_lines_keep_their_interval(tmp_path: Path) -> None:
     counts = []
     for interval_ms in (60, 5):
         folder = tmp_path / str(interval_ms)
-        async with server(folder, models=models, line_interval_ms=interval_ms, rate_bytes_per_s=10_000_000) as demo:
+        async with server(
+            folder, models=models, line_interval_ms=interval_ms, rate_bytes_per_s=1_000_000_000 * SCALE
+        ) as demo:
             counts.append(len((await pull(demo.base_url, HUGE)).weights))
     assert counts[1] > 4 * counts[0] > 0

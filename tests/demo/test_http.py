@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.demo.recorded import MODELS, TINY, pull, talk_to
+from tests.demo.recorded import MODELS, QUICK_BYTES_PER_S, TINY, pull, talk_to
 from tests.support.demo_server import DemoServer
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-QUICK: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": 400_000_000}
+QUICK: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S}
 
 
 async def exchange(demo: DemoServer, sent: bytes) -> bytes:

@@ -14,7 +14,9 @@ from tests.demo.recorded import (
     BIG_BYTES,
     MID,
     MODELS,
+    QUICK_BYTES_PER_S,
     RECORDINGS,
+    STEADY_BYTES_PER_S,
     TINY,
     Pull,
     assert_alike,
@@ -27,16 +29,16 @@ from tests.demo.recorded import (
     total_recorded,
     weights_of,
 )
-from tests.support.demo_server import DemoServer
+from tests.support.demo_server import SCALE, DemoServer
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
 RECORDED_BIG = "sha256-772da61a4fe9322745b4eef8b56fae3afbb4f7cc95af46306d464ce8f8f2e911"
 RECORDED_MID = "sha256-75e8ffeaa48480e39bf2d8c5776c04c149f2a0417fbd29b7efb63fcecc21842a"
-QUICK: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": 40_000_000}
+QUICK: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S}
 # About a second for the big model, in lines of at most 2 % each: fine enough to act at a fraction.
-STEADY: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": 7_500_000, "line_interval_ms": 15}
+STEADY: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": STEADY_BYTES_PER_S, "line_interval_ms": 15}
 
 
 def server(folder: Path, script: dict[str, Any], **members: Any) -> DemoServer:
@@ -83,7 +85,7 @@ async def test_tiny_not_streamed_is_one_object(tmp_path: Path) -> None:
 
 
 async def test_mid_to_the_end(tmp_path: Path) -> None:
-    async with server(tmp_path, STEADY, rate_bytes_per_s=2_000_000) as demo:
+    async with server(tmp_path, STEADY, rate_bytes_per_s=200_000_000 * SCALE) as demo:
         await with_tiny(demo)
         ours = await pull(demo.base_url, MID)
     theirs = Pull.recorded("pull/mid")
@@ -104,7 +106,7 @@ async def test_close_keeps_all_and_the_next_pull_goes_on(tmp_path: Path) -> None
         files = partial_files(demo.blobs_dir, weights)
         assert_alike(files, recorded_files("pull/big-closed-files", RECORDED_BIG))
         partial = demo.blobs_dir / f"{weights}-partial"
-        assert partial.stat().st_size == pytest.approx(BIG_BYTES / 100, abs=1)
+        assert partial.stat().st_size == pytest.approx(BIG_BYTES * SCALE, abs=1)
 
         resumed = await pull(demo.base_url, BIG)
         assert (resumed.phases, resumed.end) == (
@@ -226,7 +228,7 @@ async def test_prune_at_start(tmp_path: Path) -> None:
     ):
         for path in demo.blobs_dir.iterdir():
             os.utime(path, (time.time() - age_s, time.time() - age_s))
-        async with DemoServer(tmp_path, QUICK, environment=variables) as again:
+        async with DemoServer(tmp_path, STEADY, environment=variables) as again:
             ours[label] = len(partial_files(again.blobs_dir, weights))
             if label == "after start, two hours old":
                 assert 'msg="total blobs: 0"' in again.log_text()
@@ -274,9 +276,9 @@ async def test_missing_sidecar_shows_a_wrong_total_and_fails_at_the_end(tmp_path
         files = partial_files(demo.blobs_dir, weights)
         size = (demo.blobs_dir / f"{weights}-partial").stat().st_size
     assert (ours.phases, ours.end) == (theirs.phases, theirs.end)
-    assert ours.weights[0]["total"] == pytest.approx(theirs.weights[0]["total"] / 100, abs=1)
+    assert ours.weights[0]["total"] == pytest.approx(theirs.weights[0]["total"] * SCALE, abs=1)
     assert_alike(files, recorded_files("pull/big-missing-sidecar-files", RECORDED_BIG))
-    assert size == pytest.approx(BIG_BYTES / 100, abs=1)
+    assert size == pytest.approx(BIG_BYTES * SCALE, abs=1)
 
 
 async def test_disk_full(tmp_path: Path) -> None:
@@ -315,7 +317,7 @@ async def test_retries_exceeded(tmp_path: Path) -> None:
 
 async def test_stall_repeats_the_same_line(tmp_path: Path) -> None:
     theirs = Pull.recorded("pull/big-stalled-7s")
-    fault = {"fault": "stall", "at_bytes": 309_264_384, "for_s": 0.2}
+    fault = {"fault": "stall", "at_bytes": 309_264_384, "for_s": 20 * SCALE}
     async with server(tmp_path, STEADY, faults=[fault]) as demo:
         ours = await pull(demo.base_url, BIG)
     assert (ours.phases, ours.end) == (theirs.phases, theirs.end)

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.demo.recorded import EMBED, MID, MODELS, RECORDINGS, TINY, mask, pull, recording, talk_to
+from tests.demo.recorded import EMBED, MID, MODELS, QUICK_BYTES_PER_S, RECORDINGS, TINY, mask, pull, recording, talk_to
 from tests.support.demo_server import DemoServer
 
 pytestmark = pytest.mark.anyio
 
-SCRIPT: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": 400_000_000, "tokens_per_s": 1000}
+SCRIPT: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S, "tokens_per_s": 1000}
 
 # Recorded exchanges of routes and members that the simulated server does not have.
 NOT_SIMULATED = {

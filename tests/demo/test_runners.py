@@ -15,14 +15,14 @@ import httpx
 import psutil
 import pytest
 
-from tests.demo.recorded import MID, MODELS, TINY, pull, recording, talk_to
+from tests.demo.recorded import MID, MODELS, QUICK_BYTES_PER_S, TINY, pull, recording, talk_to
 from tests.demo.test_routes import differences, shape
-from tests.support.demo_server import DemoServer
+from tests.support.demo_server import SCALE, DemoServer
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-QUICK: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": 400_000_000, "tokens_per_s": 1000}
+QUICK: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S, "tokens_per_s": 1000}
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def loaded(client: httpx.AsyncClient) -> list[str]:
 
 
 async def test_ps_is_empty_while_loading_and_each_model_has_a_process(tmp_path: Path) -> None:
-    async with server_with(tmp_path, TINY, MID, load_s=40) as (demo, client):
+    async with server_with(tmp_path, TINY, MID, load_s=0.4 / SCALE) as (demo, client):
         loading = asyncio.create_task(client.post("/api/generate", json={"model": TINY}))
         await eventually(lambda: runners_of(demo))
         assert await loaded(client) == []
@@ -58,7 +58,7 @@ async def test_ps_is_empty_while_loading_and_each_model_has_a_process(tmp_path: 
 
 
 async def test_closing_during_a_load_ends_it(tmp_path: Path) -> None:
-    async with server_with(tmp_path, TINY, load_s=500) as (demo, client):
+    async with server_with(tmp_path, TINY, load_s=5 / SCALE) as (demo, client):
         with pytest.raises(httpx.ReadTimeout):
             await client.post("/api/generate", json={"model": TINY}, timeout=0.3)
         await eventually(lambda: not runners_of(demo))
@@ -143,7 +143,7 @@ async def test_a_runner_killed_in_the_middle_of_an_answer(tmp_path: Path) -> Non
 async def test_queue_full(tmp_path: Path) -> None:
     """With a queue of one: one loads, one waits, the third is refused."""
     theirs = recording("errors/server-busy")["response"]
-    async with server_with(tmp_path, TINY, load_s=60, environment={"OLLAMA_MAX_QUEUE": "1"}) as (_, client):
+    async with server_with(tmp_path, TINY, load_s=0.6 / SCALE, environment={"OLLAMA_MAX_QUEUE": "1"}) as (_, client):
         requests = [
             asyncio.create_task(client.post("/api/generate", json={"model": TINY, "prompt": "x", "stream": False}))
             for _ in range(3)

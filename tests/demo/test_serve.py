@@ -18,13 +18,13 @@ import pytest
 
 from launcher.demo.command import main
 from launcher.demo.server import read_address
-from tests.demo.recorded import BIG, MODELS, TINY, pull, recording, talk_to
-from tests.support.demo_server import DemoServer, make_ollama_shim
+from tests.demo.recorded import BIG, MODELS, QUICK_BYTES_PER_S, TINY, pull, recording, talk_to
+from tests.support.demo_server import SCALE, DemoServer, make_ollama_shim
 from tests.support.nobody import AsNobody
 from tests.support.waiting import eventually, wait_until
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and users")
-QUICK: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": 40_000_000}
+QUICK: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S}
 
 
 def run_ollama(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -354,7 +354,7 @@ def test_unusable_script_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_pull_of_a_stopped_server_is_cut_in_the_middle_of_a_chunk(tmp_path: Path) -> None:
-    script = {**QUICK, "rate_bytes_per_s": 1_000_000}
+    script = {**QUICK, "rate_bytes_per_s": 100_000_000 * SCALE}
     async with DemoServer(tmp_path, script) as demo:
 
         async def stop(seen: object) -> None:

@@ -18,6 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+# 1:100 unless asked for otherwise: `DEMO_SCALE=1 python -m pytest tests/demo` waits and counts as the real server does.
+SCALE = float(os.environ.get("DEMO_SCALE", "0.01"))
+
 _ROOT = Path(__file__).parents[2]
 _READY_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 10.0
@@ -55,9 +58,9 @@ def make_ollama_shim(folder: Path) -> Path:
 
 
 def write_script(folder: Path, script: Mapping[str, Any]) -> Path:
-    """Write a script for the variable ``LAUNCHER_DEMO_SCRIPT``, at 1:100 unless it says otherwise."""
+    """Write a script for the variable ``LAUNCHER_DEMO_SCRIPT``, at the scale of the tests unless it says otherwise."""
     path = folder / "demo-script.json"
-    path.write_text(json.dumps({"scale": 0.01, **script}), encoding="utf-8")
+    path.write_text(json.dumps({"scale": SCALE, **script}), encoding="utf-8")
     return path
 
 
