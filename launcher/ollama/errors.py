@@ -19,7 +19,7 @@ it unwrapped; ``reason`` is what a program may act on. Knows nothing of httpx: `
 from __future__ import annotations
 
 from launcher.errors import LauncherError
-from launcher.ollama.explain import Reason, explain_inline, explain_refusal
+from launcher.ollama.explain import Reason, explain_inline, explain_refusal, shortened
 
 __all__ = [
     "CutStream",
@@ -70,7 +70,7 @@ class Refused(OllamaError):
 
     def __init__(self, status: int, text: str) -> None:
         explanation = explain_refusal(status, text)
-        super().__init__(explanation.title, detail=f"HTTP {status}: {text}", hint=explanation.hint)
+        super().__init__(explanation.title, detail=f"HTTP {status}: {shortened(text)}", hint=explanation.hint)
         self.status = status
         self.text = text
         self.reason = explanation.reason
@@ -96,7 +96,7 @@ class InlineError(OllamaError):
 
     def __init__(self, text: str) -> None:
         explanation = explain_inline(text)
-        super().__init__(explanation.title, detail=text, hint=explanation.hint)
+        super().__init__(explanation.title, detail=shortened(text), hint=explanation.hint)
         self.text = text
         self.reason = explanation.reason
 

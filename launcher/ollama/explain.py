@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 _LONGEST_SHOWN = 400
+_LONGEST_SEARCHED = 8_000
+"""Logs of a crashed runner come in an error text: what matters is at its ends, and a search of megabytes takes long."""
 
 
 class Reason(Enum):
@@ -235,12 +237,13 @@ def explain_inline(text: str) -> Explanation:
 
 def _explain(text: str, rows: tuple[_Row, ...] = _ROWS) -> Explanation:
     """Find the row; a text that none knows is shown as it is."""
+    text = shortened(text)
     plain = unwrap(text)
     for row in rows:
         # Compiled at the first error, not at the start of every command: that would take 4 ms of it.
         if re.search(row.pattern, text, re.IGNORECASE) or re.search(row.pattern, plain, re.IGNORECASE):
             return Explanation(row.reason, row.title, row.hint)
-    shown = _shortened(plain) or "nothing more"
+    shown = _on_one_line(plain) or "nothing more"
     return Explanation(Reason.OTHER, f"Ollama reports an error: {shown}", "")
 
 
@@ -266,7 +269,7 @@ def explain_refusal(status: int, text: str) -> Explanation:
         return Explanation(Reason.NOT_ALLOWED, "The server asks for a key or a sign-in.", "Set OLLAMA_API_KEY.")
     if status == 503:
         return Explanation(Reason.BUSY, "The server is not ready for this request.", "Try again in a moment.")
-    shown = _shortened(unwrap(text))
+    shown = _on_one_line(unwrap(shortened(text)))
     title = f"Ollama refused the request: {shown}" if shown else f"Ollama refused the request (status {status})."
     return Explanation(Reason.OTHER, title, "")
 
@@ -306,6 +309,12 @@ def _message_in(value: object) -> str | None:
     return None
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Keep both ends of a text that is too long to be looked at."""
+    half = _LONGEST_SEARCHED // 2
+    return text if len(text) <= _LONGEST_SEARCHED else f"{text[:half]} … {text[-half:]}"
+
+
+def _on_one_line(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_SHOWN else line[:_LONGEST_SHOWN] + "…"

@@ -7,8 +7,8 @@ MAX_LINE_BYTES = 32 * 1024 * 1024
 with a long context or many log probabilities may be larger, but nothing sensible is four times as large."""
 
 
-class LineTooLong(ValueError):
-    """A line grew above the limit."""
+class TooLong(ValueError):
+    """Something grew above its limit; the text says what."""
 
 
 class LineSplitter:
@@ -30,7 +30,7 @@ class LineSplitter:
         self._pending_bytes = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take a chunk and return the lines that are whole now. Raises LineTooLong."""
+        """Take a chunk and return the lines that are whole now. Raises TooLong."""
         end = chunk.find(b"\n")
         if end < 0:
             self._keep(chunk)
@@ -49,7 +49,7 @@ class LineSplitter:
             self._keep(last)
         # Looking at the length of each line would cost more than the split.
         if len(chunk) > self._limit_bytes and any(len(line) > self._limit_bytes for line in lines):
-            raise LineTooLong
+            raise TooLong(f"a line of more than {self._limit_bytes} bytes")
         return [line for line in lines if line and not line.isspace()]
 
     def rest(self) -> bytes:
@@ -62,5 +62,5 @@ class LineSplitter:
     def _keep(self, piece: bytes) -> None:
         self._pending_bytes += len(piece)
         if self._pending_bytes > self._limit_bytes:
-            raise LineTooLong
+            raise TooLong(f"a line of more than {self._limit_bytes} bytes")
         self._pending.append(piece)

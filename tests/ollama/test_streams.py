@@ -239,7 +239,7 @@ async def test_a_line_that_never_ends_is_told_and_memory_is_bounded() -> None:
     async with RawServer(answer) as server, Client(server.address) as client:
         tracemalloc.start()
         try:
-            with pytest.raises(ProtocolBroken, match="a line that is too long"):
+            with pytest.raises(ProtocolBroken, match="too long to be Ollama"):
                 await collect(client.pull("m"), [])
             assert tracemalloc.get_traced_memory()[1] < 1.5 * MAX_LINE_BYTES
         finally:

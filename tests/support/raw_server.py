@@ -33,10 +33,14 @@ def answering(*pieces: bytes) -> Answer:
 
 
 class RawServer:
-    """Read the first request of each connection, then hand the connection over to ``answer``."""
+    """Read the first request of each connection, then hand the connection over to ``answer``.
 
-    def __init__(self, answer: Answer) -> None:
+    ``shouts_first`` answers without having read anything, as servers of other protocols do.
+    """
+
+    def __init__(self, answer: Answer, *, shouts_first: bool = False) -> None:
         self._answer = answer
+        self._shouts_first = shouts_first
         self._tasks: set[asyncio.Task[None]] = set()
         self.heads: list[bytes] = []
         self._closed = asyncio.Event()
@@ -70,10 +74,8 @@ class RawServer:
         try:
             with suppress(asyncio.CancelledError):  # only __aexit__ cancels
                 try:
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    self.heads.append(head)
-                    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-                    await reader.readexactly(int(length or 0))
+                    if not self._shouts_first:
+                        await self._read_request(reader)
                     await self._answer(reader, writer)
                     writer.close()
                 except (ConnectionError, asyncio.IncompleteReadError):
@@ -82,3 +84,9 @@ class RawServer:
             self._tasks.discard(task)
             if not writer.is_closing():
                 writer.transport.abort()
+
+    async def _read_request(self, reader: asyncio.StreamReader) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head)
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        await reader.readexactly(int(length or 0))
