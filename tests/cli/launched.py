@@ -134,6 +134,9 @@ class Launched:
         return ended
 
     def close(self) -> None:
+        """Stop the server, if one was ever started."""
+        if not (self.state_dir / "server.json").exists():
+            return
         ended = self.run("stop")
         assert ended.code in (0, 5), ended
 

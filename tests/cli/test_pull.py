@@ -11,12 +11,12 @@ import pytest
 from tests.cli.launched import ROOT, Launched, read_until
 
 PULL_MEMBERS = ["model", "phase", "completed_bytes", "total_bytes", "rate_bps", "eta_s"]
-SLOW = {"rate_bytes_per_s": 3_000_000}
+SLOW = {"rate_bytes_per_s": 4_000_000}
 
 
 def pulling(line: str) -> bool:
     told = json.loads(line)
-    return bool(told["phase"] == "pulling" and told["completed_bytes"] > 2_000_000)
+    return bool(told["phase"] == "pulling" and told["completed_bytes"] > 1_000_000)
 
 
 def test_lines_in_a_pipe(launched: Launched) -> None:
@@ -61,15 +61,13 @@ def test_two_at_once(launched: Launched) -> None:
     assert "nope:latest" in ended.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_an_interrupted_pull_goes_on(launched: Launched, number: signal.Signals) -> None:
+def test_an_interrupted_pull_goes_on(launched: Launched) -> None:
     launched.started(SLOW)
     first = launched.begin("models", "pull", "llama3.2:1b", "--json")
     shown = json.loads(first.until(pulling))["completed_bytes"]
-    first.signal(number)
-    ended = first.end(timeout_s=10)
-    assert ended.code == 130
-    assert ended.facts[-1]["phase"] == "paused"
+    first.signal(signal.SIGINT)
+    ended = first.end()
+    assert (ended.code, ended.facts[-1]["phase"]) == (130, "paused")
     assert "ollama-launcher models pull llama3.2:1b" in ended.err
 
     second = launched.begin("models", "pull", "llama3.2:1b", "--json")
@@ -77,6 +75,16 @@ def test_an_interrupted_pull_goes_on(launched: Launched, number: signal.Signals)
     assert told["completed_bytes"] >= shown
     ended = second.end()
     assert (ended.code, ended.facts[-1]["phase"]) == (0, "done")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_an_ended_session_is_an_interrupt(launched: Launched, number: signal.Signals) -> None:
+    launched.started(SLOW)
+    pull = launched.begin("models", "pull", "llama3.2:1b", "--json")
+    pull.until(pulling)
+    pull.signal(number)
+    ended = pull.end()
+    assert (ended.code, ended.facts[-1]["phase"]) == (130, "paused")
 
 
 def test_a_restart_during_a_pull_interrupts_it_only(launched: Launched) -> None:
@@ -131,12 +139,12 @@ def test_a_reader_that_goes_away_ends_it_quietly(launched: Launched) -> None:
     assert pull.process.stdout is not None
     assert pull.process.stderr is not None
     pull.process.stdout.close()
-    assert pull.process.wait(10) == 141
+    assert pull.process.wait(30) == 141
     assert pull.process.stderr.read() == ""
     pull.process.stderr.close()
     second = launched.begin("models", "pull", "llama3.2:1b", "--json")
     told = json.loads(second.until(lambda line: json.loads(line)["completed_bytes"] > 0))
-    assert told["completed_bytes"] > 2_000_000
+    assert told["completed_bytes"] > 1_000_000
     assert second.end().code == 0
 
 
@@ -189,7 +197,7 @@ def on_a_terminal(launched: Launched, *arguments: str, typed: tuple[bytes, bytes
             if not chunk:
                 break
             screen += chunk
-        return screen, process.wait(10)
+        return screen, process.wait(30)
     finally:
         process.kill()
         process.wait()
