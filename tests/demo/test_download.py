@@ -171,8 +171,7 @@ async def test_lines_keep_their_interval(tmp_path: Path) -> None:
     counts = []
     for interval_ms in (60, 5):
         folder = tmp_path / str(interval_ms)
-        async with server(
-            folder, models=models, line_interval_ms=interval_ms, rate_bytes_per_s=1_000_000_000 * SCALE
-        ) as demo:
+        rate = 1_000_000_000 * SCALE
+        async with server(folder, models=models, line_interval_ms=interval_ms, rate_bytes_per_s=rate) as demo:
             counts.append(len((await pull(demo.base_url, HUGE)).weights))
     assert counts[1] > 4 * counts[0] > 0
