@@ -110,12 +110,12 @@ class Registry:
             try:
                 with translated(address):
                     async with asyncio.timeout(self._timeout_s):
-                        return _manifest(await _get(http, httpx.URL(url)))
+                        return _manifest(await _get(http, httpx.URL(url), address.host))
             except (NotRunning, TimedOut, CutStream, ProtocolBroken) as error:
                 raise RegistryFailed(address.host, detail=error.detail) from error
 
 
-async def _get(http: httpx.AsyncClient, url: httpx.URL) -> bytes:
+async def _get(http: httpx.AsyncClient, url: httpx.URL, registry: str) -> bytes:
     """GET, and follow redirects from https to https: hf.co answers under another name."""
     for _ in range(_MAX_REDIRECTS + 1):
         async with http.stream("GET", url) as response:
@@ -125,14 +125,14 @@ async def _get(http: httpx.AsyncClient, url: httpx.URL) -> bytes:
                 # The server's own words for it (server/images.go, 0.33).
                 raise ModelNotFound(status, "pull model manifest: file does not exist")
             if status >= 400:
-                raise RegistryFailed(url.host, detail=f"HTTP {status}: {error_text(body)}")
+                raise RegistryFailed(registry, detail=f"HTTP {status}: {error_text(body)}")
             if status < 300:
                 return body
             target = url.join(response.headers.get("Location", ""))
         if url.scheme != "https" or target.scheme != "https":
             break
         url = target
-    raise RegistryFailed(url.host, detail="it redirects too often, or to a way that is not secure")
+    raise RegistryFailed(registry, detail=f"it redirects too often, or out of https: {target}")
 
 
 def _manifest(body: bytes) -> Manifest:

@@ -23,6 +23,10 @@ def no_number(value: object) -> object:
     return 0 if value is None else value
 
 
+def no_flag(value: object) -> object:
+    return False if value is None else value
+
+
 def no_items(value: object) -> object:
     return () if value is None else value
 
@@ -55,6 +59,7 @@ def _end(value: object) -> datetime | None:
 
 Text = Annotated[str, BeforeValidator(no_text)]
 Number = Annotated[int, BeforeValidator(no_number)]
+Flag = Annotated[bool, BeforeValidator(no_flag)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(no_items)]
 Members = Annotated[dict[str, Any], BeforeValidator(no_members)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
@@ -194,5 +199,5 @@ class LoadAnswer(Wire):
     """The answer to a load or unload; ``done_reason`` is ``load`` or ``unload``."""
 
     model: Text = ""
-    done: bool = False
+    done: Flag = False
     done_reason: Text = ""

@@ -1,0 +1,201 @@
+"""Errors: nothing of httpx escapes, and the server's words become sentences."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import httpx
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from launcher.domain.address import Address
+from launcher.errors import LauncherError
+from launcher.ollama import CutStream, InlineError, ModelNotFound, NotRunning, ProtocolBroken, Reason, Refused, TimedOut
+from launcher.ollama import errors as tree
+from launcher.ollama.errors import OllamaError, refusal
+from launcher.ollama.explain import unwrap
+from launcher.ollama.lines import TooLong
+from launcher.ollama.transport import translated
+from tests.support.replay import RECORDINGS
+
+LOCAL = Address.parse("")
+REMOTE = Address.parse("box.lan")
+
+
+def exceptions_of_httpx() -> list[type[Exception]]:
+    return [kind for _, kind in inspect.getmembers(httpx, inspect.isclass) if issubclass(kind, Exception)]
+
+
+def made(kind: type[Exception]) -> Exception:
+    request = httpx.Request("GET", "http://x")
+    if kind is httpx.HTTPStatusError:
+        return httpx.HTTPStatusError("x", request=request, response=httpx.Response(500, request=request))
+    if issubclass(kind, httpx.RequestError):
+        return kind("x", request=request)
+    try:
+        return kind("x")
+    except TypeError:
+        return kind()
+
+
+@pytest.mark.parametrize("kind", exceptions_of_httpx(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("streaming", [False, True], ids=["call", "stream"])
+def test_no_exception_of_httpx_escapes(kind: type[Exception], streaming: bool) -> None:
+    with pytest.raises(OllamaError) as caught, translated(LOCAL, streaming=streaming):
+        raise made(kind)
+    assert caught.value.title
+    assert kind.__name__ in caught.value.detail
+    assert isinstance(caught.value.__cause__, kind)
+
+
+def test_there_are_exceptions_of_httpx() -> None:
+    assert len(exceptions_of_httpx()) > 20
+
+
+@pytest.mark.parametrize(
+    ("error", "streaming", "kind"),
+    [
+        pytest.param(httpx.ConnectError("All connection attempts failed"), False, NotRunning, id="refused"),
+        pytest.param(httpx.ConnectError("[Errno -2] Name or service not known"), False, NotRunning, id="no such host"),
+        pytest.param(httpx.ProxyError("502"), False, NotRunning, id="proxy"),
+        pytest.param(httpx.ConnectTimeout("x"), False, TimedOut, id="connect timeout"),
+        pytest.param(httpx.ReadTimeout("x"), True, TimedOut, id="read timeout"),
+        pytest.param(httpx.PoolTimeout("x"), False, TimedOut, id="no connection free"),
+        pytest.param(TimeoutError(), False, TimedOut, id="whole call"),
+        pytest.param(httpx.ReadError("x"), False, CutStream, id="reset"),
+        pytest.param(httpx.ReadError("x"), True, CutStream, id="reset in a stream"),
+        pytest.param(httpx.RemoteProtocolError("Server disconnected"), False, CutStream, id="gone"),
+        pytest.param(httpx.RemoteProtocolError("illegal status line"), False, ProtocolBroken, id="no HTTP"),
+        pytest.param(httpx.RemoteProtocolError("bad chunk"), True, CutStream, id="no HTTP in a stream"),
+        pytest.param(httpx.DecodingError("gzip"), True, ProtocolBroken, id="compression"),
+        pytest.param(httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] x"), False, ProtocolBroken, id="certificate"),
+        pytest.param(httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] x"), False, ProtocolBroken, id="no TLS"),
+        pytest.param(TooLong("a line"), True, ProtocolBroken, id="too long"),
+    ],
+)
+def test_told_apart(error: Exception, streaming: bool, kind: type[OllamaError]) -> None:
+    with pytest.raises(OllamaError) as caught, translated(REMOTE, streaming=streaming):
+        raise error
+    assert type(caught.value) is kind
+    assert caught.value.hint
+
+
+def test_hints_differ_for_this_machine_and_others() -> None:
+    hints = []
+    for address in (LOCAL, REMOTE):
+        with pytest.raises(NotRunning) as caught, translated(address):
+            raise httpx.ConnectError("refused")
+        hints.append(caught.value.hint)
+    assert "ollama-launcher start" in hints[0]
+    assert "ollama-launcher start" not in hints[1]
+
+
+def test_validation_names_the_member() -> None:
+    class Thing(BaseModel):
+        size: int
+
+    with pytest.raises(ProtocolBroken) as caught, translated(LOCAL):
+        Thing.model_validate_json(b'{"size":"big"}')
+    assert "size" in caught.value.detail
+    assert isinstance(caught.value.__cause__, ValidationError)
+
+
+def test_our_errors_and_foreign_ones_pass() -> None:
+    for error in (LauncherError("x"), KeyError("x"), Refused(500, "x")):
+        with pytest.raises(type(error)) as caught, translated(LOCAL):
+            raise error
+        assert caught.value is error
+
+
+def test_the_tree_is_drawn() -> None:
+    classes = [kind for _, kind in inspect.getmembers(tree, inspect.isclass) if kind.__module__ == tree.__name__]
+    drawing = tree.__doc__ or ""
+    assert all(kind.__name__ in drawing for kind in classes)
+    assert {kind.__name__ for kind in classes} <= set(tree.__all__)
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        pytest.param("model 'x' not found", "model 'x' not found", id="no JSON"),
+        pytest.param('{"error":"no"}', "no", id="an error"),
+        pytest.param('{"error":{"code":400,"message":"no"}}', "no", id="an object"),
+        pytest.param('500: {"errors":[{"code":"X","message":"no"}]}', "500: no", id="of a registry"),
+        pytest.param('a: {"error":"b: {\\"message\\":\\"c\\"}"}', "a: b: c", id="nested"),
+        pytest.param('{"detail":"no"}', "no", id="detail"),
+        pytest.param("{{ .Prompt }}", "{{ .Prompt }}", id="a template"),
+        pytest.param('{"a":1}', '{"a":1}', id="no message in it"),
+        pytest.param('{"error":"a"} b', '{"error":"a"} b', id="not at the end"),
+        pytest.param('{"error":{}}', '{"error":{}}', id="empty"),
+        pytest.param("", "", id="nothing"),
+        pytest.param('{"error":' * 20_000, '{"error":' * 20_000, id="deep and broken"),
+        pytest.param('{"error":' * 20_000 + "1" + "}" * 20_000, None, id="deep"),
+    ],
+)
+def test_unwrap(text: str, plain: str | None) -> None:
+    assert unwrap(text) == (text if plain is None else plain)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("EOF", Reason.DAMAGED_PARTIAL),
+        ("unexpected EOF", Reason.DAMAGED_PARTIAL),
+        ("remove /m/blobs/sha256-12-partial-2: no such file or directory", Reason.DAMAGED_PARTIAL),
+        ("invalid character 'g' looking for beginning of object key string", Reason.DAMAGED_PARTIAL),
+        ("max retries exceeded: EOF", Reason.RETRIES_EXCEEDED),
+        ("max retries exceeded: unexpected EOF", Reason.RETRIES_EXCEEDED),
+        ("pull model manifest: file does not exist", Reason.NO_SUCH_MODEL),
+        ("write /m/blobs/sha256-12-partial: no space left on device", Reason.NO_SPACE),
+        ("There is not enough space on the disk.", Reason.NO_SPACE),
+        ("digest mismatch, file must be downloaded again: want sha256:a, got sha256:b", Reason.DIGEST_MISMATCH),
+        ('pull model manifest: 412: {"error":"newer"}', Reason.TOO_OLD),
+        ("pull model manifest: 401: no", Reason.NOT_ALLOWED),
+        ("pull model manifest: 429: slow down", Reason.REGISTRY_FAILED),
+        ("pull model manifest: 503: no", Reason.REGISTRY_FAILED),
+        ('pull model manifest: Get "https://r/v2": dial tcp 1.2.3.4:443: i/o timeout', Reason.REGISTRY_UNREACHABLE),
+        ('pull model manifest: Get "https://r/v2": x509: certificate has expired', Reason.REGISTRY_FAILED),
+        ("this model requires MLX support, but the MLX runtime is not available", Reason.NOT_CAPABLE),
+        ("open /home/user/.ollama/id_ed25519: no such file or directory", Reason.NOT_ALLOWED),
+        ("an error was encountered while running the model: unexpected EOF", Reason.RUNNER_FAILED),
+        ("something new", Reason.OTHER),
+    ],
+)
+def test_words_of_a_stream(text: str, reason: Reason) -> None:
+    error = InlineError(text)
+    assert error.reason is reason
+    assert error.text == error.detail == text
+    assert error.title.endswith(".") or text in error.title
+
+
+def test_an_unknown_text_is_shown_shortened_and_on_one_line() -> None:
+    error = InlineError("a\nb " + "c" * 10_000)
+    assert "a b ccc" in error.title
+    assert len(error.title) < 500
+    assert len(error.detail) < 10_000
+
+
+def recorded_error_texts() -> list[tuple[str, int, str]]:
+    found = []
+    for path in sorted(RECORDINGS.glob("*/*.json")):
+        response = json.loads(path.read_text(encoding="utf-8")).get("response", {})
+        for text in [response.get("body") or "", *(line for _, line in response.get("lines", ()))]:
+            value = json.loads(text) if text.startswith("{") else {}
+            if "error" in value and not isinstance(value["error"], dict):
+                found.append((f"{path.parent.name}/{path.stem}", response["status"], value["error"]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [pytest.param(status, text, id=name) for name, status, text in recorded_error_texts()]
+)
+def test_every_recorded_error_has_a_sentence_without_json(status: int, text: str) -> None:
+    error = InlineError(text) if status == 200 else refusal(status, text)
+    assert "{" not in error.title
+    assert error.title[0].isupper()
+    assert error.hint or error.reason is Reason.OTHER
+    assert isinstance(error, ModelNotFound) == (status == 404)
