@@ -157,8 +157,7 @@ class _Pulls:
                 self._over.set()
                 return
             self._remark("The server is back; the download goes on.")
-            for transfer in core.downloads.transfers:
-                core.downloads.retry(transfer.model)
+            core.downloads.resume()
 
     async def _comes_back(self, core: Core) -> bool:
         began_s = time.monotonic()

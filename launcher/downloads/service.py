@@ -59,6 +59,8 @@ class _Job:
         self.insecure = insecure
         self.transfer = transfer
         self.task: asyncio.Task[None] | None = None
+        self.drained = False
+        """Paused by :meth:`Downloads.drain`, not by a person."""
 
     @property
     def busy(self) -> bool:
@@ -139,6 +141,14 @@ class Downloads:
             self._wake.set()
             self._show_now()
 
+    def resume(self) -> None:
+        """Go on with what :meth:`drain` has paused: the server is back."""
+        for job in self._jobs.values():
+            if job.drained and job.transfer.phase is Phase.PAUSED:
+                job.transfer = self._queued(job)
+        self._wake.set()
+        self._show_now()
+
     # Work
 
     async def run(self) -> None:
@@ -165,8 +175,9 @@ class Downloads:
         """Pause all transfers: close their streams and wait until that is done, for at most ``timeout_s``."""
         tasks = {job.task for job in self._jobs.values() if job.task is not None and job.busy}
         for job in self._jobs.values():
-            if not job.transfer.phase.ended:
+            if not job.transfer.phase.ended and job.transfer.phase is not Phase.PAUSED:
                 self._pause(job)
+                job.drained = True
         self._show_now()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=timeout_s)
@@ -242,9 +253,11 @@ class Downloads:
 
     def _queued(self, job: _Job) -> Transfer:
         """Another attempt, which begins when :meth:`run` comes to it."""
+        job.drained = False
         return reopened(job.transfer, self._clock(), phase=Phase.QUEUED)
 
     def _pause(self, job: _Job) -> None:
+        job.drained = False
         if not job.transfer.phase.ended:
             job.transfer = paused(job.transfer)
         if job.task is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -245,6 +245,30 @@ async def test_drain_closes_all_streams_and_leaves_all_resumable() -> None:
             for stream in streams:
                 await stream.closed.wait()
         await downloads.drain(2.0)
+
+
+async def test_resume_goes_on_with_what_was_drained_and_nothing_else() -> None:
+    async with pull_stub() as stub, working(stub) as (downloads, shown):
+        downloads.add("one")
+        await stub.stream(0)
+        downloads.add("two")
+        await stub.stream(1)
+        downloads.cancel("one")
+        await downloads.drain(2.0)
+        downloads.resume()
+        assert (await stub.stream(2)).body["model"] == "two:latest"
+        assert shown.of("one:latest")[-1].phase is Phase.PAUSED
+
+
+async def test_a_fault_in_asking_for_sizes_costs_only_the_sizes(expect_log: Callable[[str], None]) -> None:
+    async def sizes(name: ModelName, insecure: bool) -> Iterable[PlannedLayer]:
+        raise KeyError("a fault of ours")
+
+    expect_log("sizes of small:latest failed")
+    async with pull_stub() as stub, working(stub, sizes=sizes) as (downloads, shown):
+        downloads.add("small")
+        await (await stub.stream(0)).say(MANIFEST, layer(100), SUCCESS)
+        assert (await shown.until("small:latest", Phase.DONE)).permille == 1000
 
 
 async def test_the_end_of_the_work_leaves_all_resumable() -> None:
