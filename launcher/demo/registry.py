@@ -5,7 +5,8 @@ A model in the script may give ``layers`` instead of ``size_bytes``, in the orde
     "layers": [{"type": "model", "size_bytes": 756461696}, {"type": "template", "text": "{{ .Prompt }}"}]
 
 ``type`` is the last word of the media type (model, projector, adapter, template, license, params, system, messages).
-A layer with a text is true content with a true digest and is never scaled; one with a size is weights.
+A layer with a text is true content with a true digest and is never scaled; one with a size is weights. Models with the
+same word in ``weights`` (default: the model's name) and the same sizes share them.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
         "capabilities": ["embedding"],
     },
 }
+# One manifest under two names, as in the public registry.
 _ALIASES = {"qwen3:latest": "qwen3:8b", "gemma3:latest": "gemma3:4b"}
 
 
@@ -119,7 +121,8 @@ class Registry:
         self._models: dict[str, Model] = {}
         self._blobs: dict[str, Layer] = {}
         self.faults = Faults(script)
-        described = {**BUILT_IN, **{alias: BUILT_IN[name] for alias, name in _ALIASES.items()}, **script.models}
+        aliases = {alias: {**BUILT_IN[name], "weights": name} for alias, name in _ALIASES.items()}
+        described: dict[str, Mapping[str, Any]] = {**BUILT_IN, **aliases, **script.models}
         for text, description in described.items():
             try:
                 name = ModelName.parse(text)
@@ -206,7 +209,7 @@ class _Description:
 
 _KNOWN_MEMBERS = {
     *("size_bytes", "layers", "template", "license", "system", "params", "family", "parameter_size", "quantization"),
-    *("context_length", "embedding_length", "block_count", "capabilities"),
+    *("context_length", "embedding_length", "block_count", "capabilities", "weights"),
 }
 
 
@@ -225,8 +228,9 @@ def _build(name: ModelName, description: _Description, script: Script) -> Model:
 
 def _layers(name: ModelName, description: _Description, script: Script) -> Iterator[Layer]:
     given = description.get("layers", list, None)
+    seed = description.get("weights", str, name.display)
     if given is None:
-        yield _weights(name, "model", description.get("size_bytes", int, 100_000_000), script, 0)
+        yield _weights(seed, "model", description.get("size_bytes", int, 100_000_000), script, 0)
         capabilities = description.get("capabilities", list, ["completion"])
         template = description.get("template", str, "{{ .Prompt }}" if "embedding" in capabilities else "")
         texts = {
@@ -248,15 +252,15 @@ def _layers(name: ModelName, description: _Description, script: Script) -> Itera
         if isinstance(text, str):
             yield _text_layer(_LAYER_MEDIA_TYPE + kind, text.encode())
         elif isinstance(one.get("size_bytes"), int):
-            yield _weights(name, kind, one["size_bytes"], script, index)
+            yield _weights(seed, kind, one["size_bytes"], script, index)
         else:
             raise InvalidScript(f"each layer of the model {name.display} needs a text or size_bytes.")
 
 
-def _weights(name: ModelName, kind: str, size_bytes: int, script: Script, index: int) -> Layer:
+def _weights(seed: str, kind: str, size_bytes: int, script: Script, index: int) -> Layer:
     size = script.size(size_bytes)
     # Of a namespace of its own: a blob of nothing must never pass for one of the public registry.
-    digest = hashlib.sha256(f"simulated weights of {name.full}, layer {index}, {size} bytes".encode()).hexdigest()
+    digest = hashlib.sha256(f"simulated weights of {seed}, layer {index}, {size} bytes".encode()).hexdigest()
     return Layer(_LAYER_MEDIA_TYPE + kind, f"sha256:{digest}", size, None)
 
 

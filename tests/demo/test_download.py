@@ -134,11 +134,13 @@ async def test_many_parts_sixteen_at_a_time(tmp_path: Path) -> None:
 
 async def test_two_models_share_a_layer_on_its_way(tmp_path: Path) -> None:
     """The same blob under two names is downloaded once; the one who leaves does not end it for the other."""
-    models = {**MODELS, TWIN: MODELS[BIG]}
+    models = {**MODELS, TWIN: {**MODELS[BIG], "weights": f"{BIG}:latest"}}
     async with server(tmp_path, models=models) as demo:
         other = asyncio.create_task(pull(demo.base_url, TWIN))
         await pull(demo.base_url, BIG, close_at=0.3)
         assert (await other).lines[-1] == {"status": "success"}
+        assert await weights_of(demo.base_url, TWIN) == await weights_of(demo.base_url, BIG)
+        assert demo.log_text().count(" in 8 ") == 1
 
 
 async def test_leaving_while_it_verifies_does_not_stop_it(tmp_path: Path) -> None:

@@ -103,3 +103,11 @@ def test_weights_differ_by_size_so_that_no_scale_passes_for_another() -> None:
         assert model is not None
         digests.add(model.layers[0].digest)
     assert len(digests) == 2
+
+
+def test_an_alias_is_the_same_manifest() -> None:
+    registry = Registry(parse_script({}))
+    models = [registry.model(ModelName.parse(name)) for name in ("qwen3:8b", "qwen3")]
+    assert models[0] is not None
+    assert models[1] is not None
+    assert models[0].manifest == models[1].manifest
