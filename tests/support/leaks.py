@@ -26,6 +26,8 @@ _END_TIMEOUT_S = 3.0
 _ANYIO_RUNNER = "TestRunner._run_tests_and_fixtures"
 
 _starts = 0
+# The children there were when so many processes had been started: looked for again only after another start.
+_known: tuple[int, frozenset[int]] = (0, frozenset())
 
 
 def _count_starts(event: str, _args: tuple[object, ...]) -> None:
@@ -71,7 +73,7 @@ def leaked_qt_timers_fail(request: pytest.FixtureRequest) -> Iterator[None]:
 def leaked_processes_fail() -> Iterator[None]:
     starts = _starts
     begin_s = time.time() - 1.0  # process times are coarse
-    before = {process.pid for process in psutil.Process().children(recursive=True)} if _starts else set()
+    before = _known_children()
     yield
     if _starts == starts:
         return
@@ -95,7 +97,14 @@ def _active_qt_timers() -> set[int]:
     return {id(o) for o in gc.get_objects() if isinstance(o, QTimer) and shiboken6.isValid(o) and o.isActive()}
 
 
-def _ours(begin_s: float, before: set[int]) -> list[psutil.Process]:
+def _known_children() -> frozenset[int]:
+    global _known
+    if _known[0] != _starts:
+        _known = _starts, frozenset(process.pid for process in psutil.Process().children(recursive=True))
+    return _known[1]
+
+
+def _ours(begin_s: float, before: frozenset[int]) -> list[psutil.Process]:
     found = {process.pid: process for process in psutil.Process().children(recursive=True)}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
