@@ -42,6 +42,7 @@ TROUBLE_EXITS: dict[Trouble, Exit] = {
     Trouble.NONE: Exit.DONE,
     Trouble.NO_SUCH_MODEL: Exit.NO_SUCH_MODEL,
     Trouble.NOT_REACHABLE: Exit.NOT_REACHABLE,
+    Trouble.BROKEN_OFF: Exit.NOT_REACHABLE,
     Trouble.NO_NETWORK: Exit.FAILED,
     Trouble.NO_SPACE: Exit.FAILED,
     Trouble.DAMAGED: Exit.FAILED,

@@ -21,7 +21,7 @@ from launcher.cli.server import tell_notice, warn_of_address
 from launcher.cli.session import Session, shared_options
 from launcher.domain.names import ModelName
 from launcher.domain.server import ANSWERING, ServerState
-from launcher.domain.transfer import Phase, Transfer
+from launcher.domain.transfer import Phase, Transfer, Trouble
 from launcher.domain.units import format_bytes, format_duration, format_percent, format_rate
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ WATCH_EVERY_S = 0.1
 """A server that is being stopped waits half a second for pulls to let go."""
 BACK_WITHIN_S = 90.0
 GONE_FOR_GOOD_S = 4.0
-"""A stopped server that is not being started again after so long stays stopped."""
+"""A server that is gone and not being started again after so long stays gone."""
+BROKEN_OFF_AT_MOST = 5
+"""So often a server may break off and be there again before that is a failure."""
 DRAIN_S = 2.0
 
 _PHASES = {
@@ -88,6 +90,9 @@ class _Pulls:
         self._view = view
         self._quiet = quiet
         self._shown: dict[str, Transfer] = {}
+        self._held: dict[str, Transfer] = {}
+        """Failed because the server broke off, which may be its restart: not shown before that is known."""
+        self._broken_off = 0
         self._waiting = False
         self._over = asyncio.Event()
         self._broken: output.OutputGone | output.OutputFailed | None = None
@@ -99,7 +104,10 @@ class _Pulls:
         for transfer in snapshot:
             if self._shown.get(transfer.model) != transfer:
                 self._shown[transfer.model] = transfer
-                self._show(transfer)
+                if transfer.trouble is Trouble.BROKEN_OFF and self._broken_off < BROKEN_OFF_AT_MOST:
+                    self._held[transfer.model] = transfer
+                else:
+                    self._show(transfer)
         if self._shown and all(self._is_over(transfer) for transfer in self._shown.values()):
             self._over.set()
 
@@ -140,24 +148,33 @@ class _Pulls:
             self._broken = self._broken or broken
 
     def _is_over(self, transfer: Transfer) -> bool:
+        if transfer.model in self._held:
+            return False
         return transfer.phase.ended or (transfer.phase is Phase.PAUSED and not self._waiting)
 
     async def _watch(self, core: Core) -> None:
         """Let go of a server that is being stopped, and come back to it when it is there again."""
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
-            if not await core.control.is_being_stopped():
+            stopping = await core.control.is_being_stopped()
+            if not stopping and not self._held:
                 continue
             self._waiting = True
             await core.downloads.drain(DRAIN_S)
-            self._remark("The server is being stopped; the download is paused.")
+            self._remark(f"The server {'is being stopped' if stopping else 'broke off'}; the download is paused.")
             came_back = await self._comes_back(core)
             self._waiting = False
+            held, self._held = self._held, {}
             if not came_back:
+                for transfer in held.values():
+                    self._show(transfer)
                 self._over.set()
                 return
+            self._broken_off += len(held)
             self._remark("The server is back; the download goes on.")
             core.downloads.resume()
+            for model in held:
+                core.downloads.retry(model)
 
     async def _comes_back(self, core: Core) -> bool:
         began_s = time.monotonic()

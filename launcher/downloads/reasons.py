@@ -34,4 +34,4 @@ def ended_by(error: OllamaError, transfer: Transfer) -> Transfer:
 def broken_off(transfer: Transfer, detail: str = "") -> Transfer:
     """The transfer after the server went away in the middle; nothing is lost."""
     sentence = "The Ollama server broke off; the download is paused."
-    return failed(transfer, Trouble.NOT_REACHABLE, sentence, GO_ON, detail)
+    return failed(transfer, Trouble.BROKEN_OFF, sentence, GO_ON, detail)

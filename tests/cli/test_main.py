@@ -216,8 +216,8 @@ def _import_all_that(*commands: list[str], environment: dict[str, str]) -> None:
     """Import what the commands do: a fork as nobody may not be able to."""
     told = python(
         "import sys\n"
-        "from launcher.cli.main import main\n"
         "known = set(sys.modules)\n"
+        "from launcher.cli.main import main\n"
         f"for command in {commands!r}:\n"
         "    main(command)\n"
         "print('modules', *(set(sys.modules) - known))\n",

@@ -209,3 +209,14 @@ def _take_terminal() -> None:
     import termios
 
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def test_a_server_that_comes_back_is_pulled_from_again(launched: Launched) -> None:
+    launched.started(SLOW)
+    pull = launched.begin("models", "pull", "llama3.2:1b", "--json")
+    pull.until(pulling)
+    os.kill(launched.run("status", "--json").fact["pid"], signal.SIGKILL)
+    assert launched.run("start").code == 0
+    ended = pull.end()
+    phases = [line["phase"] for line in ended.facts]
+    assert (ended.code, phases[-1], "failed" in phases) == (0, "done", False)

@@ -146,7 +146,7 @@ async def test_a_server_that_ends_is_a_reason_and_the_next_one_goes_on(tmp_path:
         await story.until(Phase.PULLING, completed_bytes=2_000_000)
         await server.stop()
         ended = await story.until(Phase.FAILED)
-        assert ended.trouble is Trouble.NOT_REACHABLE
+        assert ended.trouble is Trouble.BROKEN_OFF
         assert "again" in ended.hint
 
 

@@ -219,7 +219,7 @@ async def test_a_stream_that_ends_without_success_is_no_success(how: str) -> Non
         await stream.say(MANIFEST, layer(100), layer(1000))
         await (stream.cut() if how == "cut" else stream.finish())
         ended = await shown.until("small:latest", Phase.FAILED)
-        assert (ended.trouble, ended.permille) == (Trouble.NOT_REACHABLE, 999)
+        assert (ended.trouble, ended.permille) == (Trouble.BROKEN_OFF, 999)
         assert "again" in ended.hint
 
 
