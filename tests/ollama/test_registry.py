@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from launcher.domain.names import ModelName
 from launcher.ollama import Client, Layer, ModelNotFound, NotRunning, OllamaError, Registry, RegistryFailed
 from launcher.ollama.registry import MAX_MANIFEST_BYTES
+from tests.support.demo_server import DemoServer
 from tests.support.raw_server import RawServer
 
 pytestmark = pytest.mark.anyio
@@ -204,3 +207,16 @@ async def test_silence_is_bounded() -> None:
             with pytest.raises(OllamaError) as caught:
                 await Registry(client, timeout_s=0.05).manifest(name, insecure=True)
         assert isinstance(caught.value, RegistryFailed)
+
+
+async def test_the_simulated_registry_announces_what_is_installed_then(tmp_path: Path) -> None:
+    async with DemoServer(tmp_path) as server, Client(server.base_url) as client:
+        registry = Registry(client)
+        manifest = await registry.manifest(ModelName.parse("nomic-embed-text"))
+        async with aclosing(client.pull("nomic-embed-text")) as lines:
+            digests = {line.digest async for line in lines if line.digest}
+        [model] = (await client.tags()).models
+        assert (model.size, model.digest) == (sum(layer.size_bytes for layer in manifest.layers), manifest.digest)
+        assert digests <= {layer.digest for layer in manifest.layers}
+        with pytest.raises(ModelNotFound):
+            await registry.manifest(ModelName.parse("no-such-model"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 import tracemalloc
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import pairwise
 
 import pytest
 
@@ -42,6 +45,21 @@ async def test_lines_come_as_they_were_recorded() -> None:
         await collect(client.pull("m"), lines)
     expected = [PullProgress.model_validate_json(text) for _, text in recording.lines]
     assert lines == expected
+    assert lines[-1].status == "success"
+
+
+async def test_a_seeded_flood_is_read_whole() -> None:
+    """A slice of what tests/benchmarks/bench_stream.py measures, cut anywhere instead of at line ends."""
+    chosen = random.Random(20261121)
+    sent = [
+        {"status": f"pulling {n:012x}", "digest": f"sha256:{n:064x}", "total": n + 1, "completed": chosen.randint(0, n)}
+        for n in range(3_000)
+    ]
+    text = b"".join(json.dumps(line).encode() + b"\n" for line in [*sent, {"status": "success"}])
+    cuts = [0, *sorted(chosen.sample(range(1, len(text)), 2_000)), len(text)]
+    pieces = [chunk(text[a:b]) for a, b in pairwise(cuts)]
+    lines = await pull_from(STREAM_HEAD, *pieces, END)
+    assert [line.model_dump() for line in lines[:-1]] == sent
     assert lines[-1].status == "success"
 
 
