@@ -58,10 +58,10 @@ def paint_shape(
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.translate(rect.center().x() - side / 2, rect.center().y() - side / 2)
     painter.scale(side / _BOARD, side / _BOARD)
-    # Below 16 px a mark needs more ink to be seen.
-    _PAINTERS[shape](painter, color, turn, 3.0 if side < 18 else 2.5)
     if badge is not None:
-        _badge(painter, badge)
+        _paint_badge(painter, badge)
+    # Small marks need more ink to be seen.
+    _PAINTERS[shape](painter, color, turn, 3.0 if side < 18 else 2.5)
     painter.restore()
 
 
@@ -215,18 +215,15 @@ def _shield(painter: QPainter, color: QColor, _turn: float, ink: float) -> None:
     _cut(painter, _shield_path(), _exclamation(12.4, 7.4, 16.6), color, ink)
 
 
-def _badge(painter: QPainter, color: QColor) -> None:
-    painter.save()
-    painter.translate(11.5, 11.5)
-    painter.scale(0.55, 0.55)
-    # A gap around it keeps the two shapes apart on any ground.
-    painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Clear)
-    _stroke(painter, _shield_path(), QColor(0, 0, 0), 4.0)
-    painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_SourceOver)
+def _paint_badge(painter: QPainter, color: QColor) -> None:
+    """Draw a small shield, and keep all that follows off it and off a gap around it."""
+    shield = QTransform().translate(11.5, 11.5).scale(0.55, 0.55).map(_shield_path())
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(color)
-    painter.drawPath(_shield_path())
-    painter.restore()
+    painter.drawPath(shield)
+    board = QPainterPath()
+    board.addRect(0, 0, _BOARD, _BOARD)
+    painter.setClipPath(board.subtracted(shield.united(_outline(shield, 2.4))))
 
 
 _PAINTERS: dict[StateShape, Callable[[QPainter, QColor, float, float], None]] = {
