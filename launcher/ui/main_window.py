@@ -9,8 +9,9 @@ whether it hides, quits or stays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QIcon, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
@@ -18,8 +19,10 @@ from launcher.paths import resource
 from launcher.ui.store import Store
 from launcher.ui.theme import Theme
 from launcher.ui.widgets.footer import Footer
-from launcher.ui.widgets.message_bar import MessageBar
 from launcher.ui.widgets.side_bar import SideBar
+
+if TYPE_CHECKING:
+    from launcher.ui.widgets.message_bar import MessageBar
 
 PAGE_ORDER = ("server", "models", "discover", "downloads", "chat", "connect", "log", "settings")
 """From top to foot; the last stands at the foot."""
@@ -49,22 +52,18 @@ class MainWindow(QWidget):
         self.resize(*_FIRST_SIZE)
 
         self.side_bar = SideBar(theme)
-        self.message_bar = MessageBar(theme)
+        self._message_bar: MessageBar | None = None
         self.footer = Footer(store, theme)
         self._stack = QStackedWidget()
         self._stack.setObjectName("pages")
-        right = QVBoxLayout()
-        right.setContentsMargins(0, 0, 0, 0)
-        right.setSpacing(0)
-        message_place = QVBoxLayout()
-        message_place.setContentsMargins(24, 0, 24, 0)
-        message_place.addWidget(self.message_bar)
-        right.addLayout(message_place)
-        right.addWidget(self._stack, 1)
+        self._right = QVBoxLayout()
+        self._right.setContentsMargins(0, 0, 0, 0)
+        self._right.setSpacing(0)
+        self._right.addWidget(self._stack, 1)
         upper = QHBoxLayout()
         upper.setSpacing(0)
         upper.addWidget(self.side_bar)
-        upper.addLayout(right, 1)
+        upper.addLayout(self._right, 1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -77,11 +76,24 @@ class MainWindow(QWidget):
         self.side_bar.page_requested.connect(self.show_page)
         self.footer.page_requested.connect(self.show_page)
         store.transfers_changed.connect(self._on_transfers_changed)
+        # The first Tab comes from here: nothing wears the frame of the keyboard before somebody uses it.
+        self.setFocus()
 
     @property
     def page(self) -> str:
         """The key of the page that is shown; empty while there is none."""
         return self._page
+
+    @property
+    def message_bar(self) -> MessageBar:
+        """Where failures and news are told; built with the first of them."""
+        if self._message_bar is None:
+            # Not imported before the first paint, which most starts reach with nothing to say.
+            from launcher.ui.widgets.message_bar import MessageBar
+
+            self._message_bar = MessageBar(self._theme)
+            self._right.insertWidget(0, self._message_bar)
+        return self._message_bar
 
     def add_page(self, key: str, title: str, icon: str, page: QWidget | Callable[[], QWidget]) -> None:
         """Add a page and its entry; the first one added is shown. ``icon`` names a file of resources/icons."""
@@ -128,6 +140,28 @@ class MainWindow(QWidget):
         if event.type() == QEvent.Type.ApplicationFontChange:
             self._theme.refresh()
         super().changeEvent(event)
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Go round as people read: side bar, message, page, footer, whatever was built when."""
+        places: list[QWidget] = [self.side_bar, self._stack, self.footer]
+        if self._message_bar is not None:
+            places.insert(1, self._message_bar)
+        chain: list[list[QWidget]] = [[] for _ in places]
+        widget = self.nextInFocusChain()
+        while widget is not None and widget is not self:
+            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isEnabled() and widget.isVisibleTo(self):
+                place = next((i for i, each in enumerate(places) if each.isAncestorOf(widget)), None)
+                if place is not None and widget.focusProxy() is None:
+                    chain[place].append(widget)
+            widget = widget.nextInFocusChain()
+        order = [each for part in chain for each in part]
+        if not order:
+            return False
+        now = self.focusWidget()
+        index = order.index(now) if now in order else -1 if forward else 0
+        reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
+        order[(index + (1 if forward else -1)) % len(order)].setFocus(reason)
+        return True
 
     def _show_index(self, index: int) -> None:
         keys = self.side_bar.keys

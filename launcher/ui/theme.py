@@ -277,6 +277,9 @@ class Theme(QObject):
             font = self.font(kind)
             size = f"{font.pixelSize()}px" if font.pixelSize() > 0 else f"{font.pointSizeF():.2f}pt"
             values["size_" + kind.value.replace("-", "_")] = size
+        # What a style sheet draws from a file cannot be tinted: the tick lies there twice, the arrow suits both.
+        values["icons"] = resource("icons").as_posix()
+        values["tick"] = "tick-light" if self.color(Role.ON_ACCENT).lightness() > 127 else "tick-dark"
         return self._sheet.substitute(values)
 
     def _is_dark(self) -> bool:

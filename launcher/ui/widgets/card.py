@@ -16,6 +16,12 @@ def kind_label(text: str, kind: TextKind, parent: QWidget | None = None) -> QLab
     return label
 
 
+def restyle(widget: QWidget) -> None:
+    """Look the style sheet up again, after a property that it selects by has changed."""
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
 class Card(QFrame):
     """Put content into :attr:`body`; :meth:`add_action` puts a widget beside the title."""
 

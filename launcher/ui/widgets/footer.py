@@ -7,7 +7,8 @@ Renders what the store holds, and emits :attr:`page_requested` with the key of t
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from launcher.domain.transfer import Phase, Transfer
@@ -27,7 +28,7 @@ _RESTING = (Phase.QUEUED, Phase.PAUSED)
 class _Part(QPushButton):
     """One place of the line: a button that holds a label, and whatever stands beside it."""
 
-    def __init__(self, name: str, kind: str = "") -> None:
+    def __init__(self, name: str, kind: str = "", shape: StateShapeWidget | None = None) -> None:
         super().__init__()
         self.setObjectName(name)
         self.label = ElidedLabel()
@@ -35,19 +36,30 @@ class _Part(QPushButton):
         self.row = QHBoxLayout(self)
         self.row.setContentsMargins(6, 2, 6, 2)
         self.row.setSpacing(8)
+        self._shape = shape
+        if shape is not None:
+            self.row.addWidget(shape)
         self.row.addWidget(self.label)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
+        # A click takes no focus: its frame is for those who came by keyboard.
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
 
-    def add(self, widget: QWidget, *, first: bool = False) -> None:
+    def add(self, widget: QWidget) -> None:
+        """Place ``widget`` after the words; a click on it is a click on the part."""
         widget.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.row.insertWidget(0 if first else self.row.count(), widget)
+        self.row.addWidget(widget)
 
     def show_words(self, words: str, spoken: str = "") -> None:
-        """``spoken`` is the accessible name where the words alone say too little. No words hide the part."""
+        """``spoken`` is the accessible name where the words alone say too little. No words: nothing to show."""
         self.label.setText(words)
         self.setAccessibleName(spoken or words)
-        self.setVisible(bool(words))
+
+    def words_width(self) -> int:
+        """The width with all its words, and without a bar beside them."""
+        margins = self.row.contentsMargins()
+        beside = self._shape.width() + self.row.spacing() if self._shape is not None else 0
+        return margins.left() + beside + self.label.sizeHint().width() + margins.right()
 
     def sizeHint(self) -> QSize:
         return self.row.sizeHint()
@@ -67,12 +79,10 @@ class Footer(QFrame):
         self.setAccessibleName(self.tr("Status"))
         self._store = store
         self._shape = StateShapeWidget(theme, 14)
-        self._state = _Part("footer-state", "state")
-        self._state.add(self._shape, first=True)
+        self._state = _Part("footer-state", "state", self._shape)
         shield = StateShapeWidget(theme, 14)
         shield.show_shape(StateShape.SHIELD, Role.WARN)
-        self._exposed = _Part("footer-exposed")
-        self._exposed.add(shield, first=True)
+        self._exposed = _Part("footer-exposed", shape=shield)
         self._bar = ThinProgressBar(height=4)
         self._bar.setFixedWidth(_BAR_WIDTH)
         self._bar.setObjectName("footer-progress")
@@ -90,7 +100,7 @@ class Footer(QFrame):
             (self._version, "server"),
         ):
             part.clicked.connect(lambda _=False, key=page: self.page_requested.emit(key))
-        row = QHBoxLayout(self)
+        self._row = row = QHBoxLayout(self)
         row.setContentsMargins(8, 3, 8, 3)
         row.setSpacing(4)
         row.addWidget(self._state)
@@ -104,6 +114,8 @@ class Footer(QFrame):
         store.server_changed.connect(self._on_server_changed)
         store.models_changed.connect(self._on_server_changed)
         store.transfers_changed.connect(self._on_transfers_changed)
+        # What gives way first where there is too little room: the rest is said by pages, the state is not.
+        self._dispensable = (self._version, self._space, self._rate, self._bar)
         self.show_free_space(None)
         self._on_server_changed()
         self._on_transfers_changed()
@@ -111,6 +123,16 @@ class Footer(QFrame):
     def show_free_space(self, free_bytes: int | None) -> None:
         """Show what is free on the volume of the models folder; None: not known."""
         self._space.show_words("" if free_bytes is None else self.tr("{size} free").format(size=size_text(free_bytes)))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        if event.type() == QEvent.Type.StyleChange:
+            self._fit()
+        super().changeEvent(event)
 
     def _on_server_changed(self) -> None:
         status = self._store.server
@@ -121,12 +143,14 @@ class Footer(QFrame):
         if status is not None and phrase.exposed:
             self._exposed.setToolTip(exposed_words(status))
         self._version.show_words(version_words(status) if status is not None else "")
+        self._fit()
 
     def _on_transfers_changed(self) -> None:
         running = [each for each in self._store.transfers if not each.phase.ended and each.phase not in _RESTING]
         if not running:
             self._downloads.show_words("")
             self._rate.show_words("")
+            self._fit()
             return
         if len(running) == 1:
             self._show_one(running[0])
@@ -134,6 +158,7 @@ class Footer(QFrame):
             self._show_several(running)
         rates = [each.rate_bps for each in running if each.rate_bps is not None]
         self._rate.show_words(self.tr("{rate} ↓").format(rate=rate_text(sum(rates))) if rates else "")
+        self._fit()
 
     def _show_one(self, transfer: Transfer) -> None:
         phrase = phase_phrase(transfer.phase)
@@ -156,3 +181,27 @@ class Footer(QFrame):
     def _show_bar(self, permille: int | None, role: Role, *, moving: bool) -> None:
         self._bar.show_permille(permille, role, moving=moving)
         self._bar.setAccessibleName(self._downloads.accessibleName())
+
+    def _fit(self) -> None:
+        """Show every part that has words, as far as they fit side by side without an ellipsis."""
+        parts = (self._state, self._exposed, self._downloads, self._rate, self._space, self._version)
+        shown: list[QWidget] = [part for part in parts if part.label.text()]
+        if self._downloads in shown:
+            shown.append(self._bar)
+        margins = self._row.contentsMargins()
+        room = self.width() - margins.left() - margins.right()
+        needed = sum(self._width_of(widget) for widget in shown)
+        for widget in self._dispensable:
+            if needed <= room:
+                break
+            if widget in shown:
+                shown.remove(widget)
+                needed -= self._width_of(widget)
+        for widget in (*parts, self._bar):
+            if widget.isHidden() is (widget in shown):
+                widget.setVisible(widget in shown)
+
+    def _width_of(self, widget: QWidget) -> int:
+        if isinstance(widget, _Part):
+            return widget.words_width() + self._row.spacing()
+        return _BAR_WIDTH + 8

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 from launcher.errors import LauncherError
 from launcher.ui.shapes import StateShape
 from launcher.ui.theme import Role, TextKind, Theme
-from launcher.ui.widgets.card import kind_label
+from launcher.ui.widgets.card import kind_label, restyle
 from launcher.ui.widgets.state_shape import StateShapeWidget
 
 _SLIDE_MS = 140
@@ -45,8 +45,8 @@ class Message:
     action: MessageAction | None = None
 
 
-class MessageBar(QFrame):
-    """Hidden while there is nothing to say."""
+class MessageBar(QWidget):
+    """Hidden while there is nothing to say, and then takes no room."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -76,16 +76,25 @@ class MessageBar(QFrame):
         self._close_button.clicked.connect(self.dismiss)
 
         words = QVBoxLayout()
+        words.setContentsMargins(0, 4, 0, 4)
         words.setSpacing(4)
         words.addWidget(self._title)
         words.addWidget(self._hint)
         words.addWidget(self._detail)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(12, 10, 8, 10)
+        shape_place = QVBoxLayout()
+        shape_place.setContentsMargins(0, 3, 0, 0)
+        shape_place.addWidget(self._shape, 0, Qt.AlignmentFlag.AlignTop)
+        self._frame = QFrame()
+        self._frame.setObjectName("message-frame")
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(24, 16, 24, 0)
+        outer.addWidget(self._frame)
+        row = QHBoxLayout(self._frame)
+        row.setContentsMargins(12, 8, 8, 8)
         row.setSpacing(12)
-        row.addWidget(self._shape, 0, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(shape_place)
         row.addLayout(words, 1)
-        for button in (self._details_button, self._copy_button, self._action_button, self._close_button):
+        for button in (self._copy_button, self._details_button, self._action_button, self._close_button):
             row.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
         self._slide = QPropertyAnimation(self, b"maximumHeight", self)
         self._slide.setDuration(_SLIDE_MS)
@@ -152,10 +161,9 @@ class MessageBar(QFrame):
         shape = StateShape.CROSS_DISC if message.role is Role.BAD else StateShape.EXCLAMATION_DISC
         self._shape.show_shape(shape, message.role, "")
         tone = {Role.BAD: "bad", Role.WARN: "warn"}.get(message.role, "")
-        if self.property("tone") != tone:
-            self.setProperty("tone", tone)
-            self.style().unpolish(self)
-            self.style().polish(self)
+        if self._frame.property("tone") != tone:
+            self._frame.setProperty("tone", tone)
+            restyle(self._frame)
         self.setAccessibleName(message.title)
         self.setAccessibleDescription(message.hint)
         self.show()

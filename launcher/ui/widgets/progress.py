@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtWidgets import QProgressBar, QWidget
 
 from launcher.ui.theme import Role
+from launcher.ui.widgets.card import restyle
 
 _TONES = {Role.OK: "ok", Role.WARN: "warn", Role.BAD: "bad", Role.IDLE: "idle"}
 
@@ -28,5 +29,4 @@ class ThinProgressBar(QProgressBar):
         tone = _TONES.get(role, "")
         if self.property("tone") != tone:
             self.setProperty("tone", tone)
-            self.style().unpolish(self)
-            self.style().polish(self)
+            restyle(self)

@@ -1,8 +1,13 @@
 """The side bar: one entry for each page that exists, settings at the foot, icons only where there is little room."""
 
+# ruff: noqa: N802 - Qt names the methods that it calls
+
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from itertools import pairwise
+
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QIcon, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QButtonGroup, QFrame, QPushButton, QVBoxLayout, QWidget
 
 from launcher.ui.theme import Role, Theme
@@ -21,6 +26,8 @@ class _Entry(QPushButton):
         self.setIconSize(QSize(20, 20))
         self.setObjectName(f"{key}-page-button")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
+        # A click takes no focus: its frame is for those who came by keyboard.
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
 
 class SideBar(QFrame):
@@ -34,6 +41,10 @@ class SideBar(QFrame):
         self.setAccessibleName(self.tr("Pages"))
         self._theme = theme
         self._icons_only = False
+        self._painted = False
+        blank = QPixmap(20, 20)
+        blank.fill(Qt.GlobalColor.transparent)
+        self._blank = QIcon(blank)
         self._entries: list[_Entry] = []
         self._group = QButtonGroup(self)
         self._layout = QVBoxLayout(self)
@@ -59,7 +70,7 @@ class SideBar(QFrame):
         self._show_entry(entry)
         for number, each in enumerate(self._entries, start=1):
             each.setAccessibleDescription(self.tr("Ctrl+{number}").format(number=number) if number < 9 else "")
-        for before, after in zip(self._entries, self._entries[1:], strict=False):
+        for before, after in pairwise((self, *self._entries)):
             QWidget.setTabOrder(before, after)
 
     def show_current(self, key: str) -> None:
@@ -80,6 +91,13 @@ class SideBar(QFrame):
         for entry in self._entries:
             self._show_entry(entry)
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._painted:
+            # Qt's SVG plug-in takes 5 ms to load: the words come first, the icons one frame later.
+            self._painted = True
+            QTimer.singleShot(0, self, self._on_theme_changed)
+
     def _entry(self, key: str) -> _Entry:
         return next(entry for entry in self._entries if entry.key == key)
 
@@ -88,7 +106,10 @@ class SideBar(QFrame):
         entry.setText("" if self._icons_only else "  " + words)
         entry.setToolTip(words if self._icons_only else "")
         entry.setAccessibleName(words)
-        entry.setIcon(self._theme.icon(entry.icon_name, Role.TEXT_SECOND, Role.ACCENT))
+        if self._painted:
+            entry.setIcon(self._theme.icon(entry.icon_name, Role.TEXT_SECOND, Role.ACCENT))
+        else:
+            entry.setIcon(self._blank)
 
     def _on_theme_changed(self) -> None:
         for entry in self._entries:
