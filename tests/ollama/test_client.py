@@ -30,6 +30,7 @@ from launcher.ollama import (
     TimedOut,
     Timeouts,
 )
+from launcher.ollama.tls import trusted, trusting_nobody
 from launcher.ollama.transport import MAX_BODY_BYTES
 from tests.support.raw_server import JSON_HEAD, RawServer, answering
 
@@ -577,6 +578,14 @@ def test_a_client_for_http_makes_no_tls_context(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", fail)
     Client("http://127.0.0.1:1")
     Client("http://example.com")
+
+
+def test_certificates_are_checked() -> None:
+    for context in (trusted(), trusting_nobody()):
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+    assert trusted().cert_store_stats()["x509_ca"] > 0
+    assert trusting_nobody().cert_store_stats()["x509_ca"] == 0
 
 
 async def test_https_to_a_server_without_it_is_told() -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import pairwise
 
+import httpx
 import pytest
 
 from launcher.ollama import Client, CutStream, InlineError, ProtocolBroken, PullProgress, TimedOut
@@ -278,3 +279,16 @@ async def test_an_answer_that_is_no_http_is_told() -> None:
 async def test_no_answer_at_all_is_a_cut() -> None:
     with pytest.raises(CutStream):
         await pull_from(b"")
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["goes on", "waits"])
+async def test_a_transport_that_knows_no_close_is_left_all_the_same(waits: bool) -> None:
+    async def body() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield FIRST * 1000
+            if waits:
+                await asyncio.Event().wait()
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=body()))
+    async with Client(transport=transport) as client, aclosing(client.pull("m")) as stream:
+        assert (await anext(stream)).status == "pulling manifest"
