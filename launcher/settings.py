@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -28,6 +29,8 @@ FILE_NAME = "settings.json"
 
 _LARGEST_BYTES = 1_000_000
 _SET_ASIDE_AT_MOST = 20
+# What people of a system are used to, laid under what the file says. On Linux a tray cannot be relied on.
+_OF_THIS_SYSTEM: dict[str, object] = {"close_to_tray": sys.platform in ("win32", "darwin")}
 
 
 class SettingsStorage:
@@ -36,7 +39,7 @@ class SettingsStorage:
     def __init__(self, path: Path | None = None) -> None:
         """``path`` is the file; None: ``settings.json`` in :func:`config_dir`, which may raise StorageError."""
         self.path = path if path is not None else config_dir() / FILE_NAME
-        self._current = Settings()
+        self._current = _defaults()
 
     @property
     def current(self) -> Settings:
@@ -48,12 +51,12 @@ class SettingsStorage:
         try:
             raw = self._read()
         except _Unreadable as trouble:
-            self._current = Settings()
+            self._current = _defaults()
             return (trouble.notice,)
         except _Broken as trouble:
-            self._current = Settings()
+            self._current = _defaults()
             return (self._set_aside(trouble.reason),)
-        self._current, notices = read_settings(raw)
+        self._current, notices = read_settings({**_OF_THIS_SYSTEM, **raw})
         return notices
 
     def change(self, **values: object) -> Settings:
@@ -77,7 +80,7 @@ class SettingsStorage:
         for key, value in parsed.items():
             raw[key] = written_setting(value)
         self._write(raw)
-        self._current, _ = read_settings(raw)
+        self._current, _ = read_settings({**_OF_THIS_SYSTEM, **raw})
         return self._current
 
     def _read(self) -> dict[str, object]:
@@ -147,6 +150,10 @@ class SettingsStorage:
                 detail=str(error),
                 hint="Check who may write there and whether the disk is full; nothing was changed.",
             ) from error
+
+
+def _defaults() -> Settings:
+    return read_settings(_OF_THIS_SYSTEM)[0]
 
 
 class _Broken(Exception):

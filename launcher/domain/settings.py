@@ -9,14 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from launcher.domain.address import Address
+from launcher.domain.names import ModelName
 from launcher.errors import InvalidInput
+
+E = TypeVar("E", bound=Enum)
 
 
 class InvalidSetting(InvalidInput):
     """A setting that does not exist, or a value that it cannot have."""
+
+
+class OnStart(Enum):
+    """What a window that opens does about the server."""
+
+    START = "start"
+    """Start it, where an Ollama is installed and none runs."""
+    WATCH = "watch"
 
 
 class OnQuit(Enum):
@@ -24,6 +35,14 @@ class OnQuit(Enum):
 
     STOP = "stop"
     LEAVE = "leave"
+
+
+class Appearance(Enum):
+    """Light or dark: as the system has it, or as the person wants it."""
+
+    SYSTEM = "system"
+    LIGHT = "light"
+    DARK = "dark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +53,13 @@ class Settings:
     """Path of the ``ollama`` program; empty: look for it."""
     address: str = ""
     """Where the server listens, as OLLAMA_HOST spells it; empty: what OLLAMA_HOST says, else the default."""
+    on_start: OnStart = OnStart.START
     on_quit: OnQuit = OnQuit.STOP
+    default_model: str = ""
+    """Name of a model; empty: none was chosen."""
+    appearance: Appearance = Appearance.SYSTEM
+    close_to_tray: bool = False
+    """Closing the window leaves the launcher in the tray, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +97,29 @@ def _address(raw: object) -> str:
     return text
 
 
-def _on_quit(raw: object) -> OnQuit:
-    if isinstance(raw, OnQuit):
+def _model_name(raw: object) -> str:
+    text = _text(raw)
+    return ModelName.parse(text).display if text else ""
+
+
+def _choice(kind: type[E]) -> Callable[[object], E]:
+    """Make what reads one of a closed set, from a member or from what is written for it."""
+
+    def read(raw: object) -> E:
+        if isinstance(raw, kind):
+            return raw
+        for choice in kind:
+            if raw == choice.value:
+                return choice
+        raise InvalidSetting("must be one of: " + ", ".join(str(choice.value) for choice in kind))
+
+    return read
+
+
+def _switch(raw: object) -> bool:
+    if isinstance(raw, bool):
         return raw
-    for choice in OnQuit:
-        if raw == choice.value:
-            return choice
-    raise InvalidSetting("must be one of: " + ", ".join(choice.value for choice in OnQuit))
+    raise InvalidSetting("must be true or false")
 
 
 DECLARATIONS: tuple[Declaration, ...] = (
@@ -97,11 +138,39 @@ DECLARATIONS: tuple[Declaration, ...] = (
         read=_address,
     ),
     Declaration(
+        key="on_start",
+        default=OnStart.START,
+        label="When the launcher starts",
+        help="Start the server if an Ollama is installed, or only watch.",
+        read=_choice(OnStart),
+    ),
+    Declaration(
         key="on_quit",
         default=OnQuit.STOP,
         label="When the launcher ends",
         help="What becomes of a server that the launcher started: stop it, or leave it running.",
-        read=_on_quit,
+        read=_choice(OnQuit),
+    ),
+    Declaration(
+        key="default_model",
+        default="",
+        label="Default model",
+        help="The model that is offered first. Empty: none.",
+        read=_model_name,
+    ),
+    Declaration(
+        key="appearance",
+        default=Appearance.SYSTEM,
+        label="Appearance",
+        help="Light or dark, or as the system has it.",
+        read=_choice(Appearance),
+    ),
+    Declaration(
+        key="close_to_tray",
+        default=False,
+        label="Keep running in the tray",
+        help="Closing the window leaves the launcher in the tray, where there is one.",
+        read=_switch,
     ),
 )
 

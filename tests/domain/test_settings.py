@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from launcher.domain.settings import (
     DECLARATIONS,
+    Appearance,
     InvalidSetting,
     OnQuit,
+    OnStart,
     Settings,
     read_setting,
     read_settings,
@@ -28,6 +30,8 @@ def test_the_table_declares_every_setting_with_its_default() -> None:
 
 def test_what_is_written_is_read() -> None:
     settings = Settings(ollama_binary="/opt/ollama/bin/ollama", address="0.0.0.0:9000", on_quit=OnQuit.LEAVE)
+    settings = replace(settings, on_start=OnStart.WATCH, default_model="qwen3:8b", close_to_tray=True)
+    settings = replace(settings, appearance=Appearance.DARK)
     assert read_settings(written_settings(settings)) == (settings, ())
 
 
@@ -40,6 +44,10 @@ def test_what_is_written_is_read() -> None:
         pytest.param("ollama_binary", ["x"], "a text", id="list for a text"),
         pytest.param("ollama_binary", "a\nb", "one line", id="two lines"),
         pytest.param("address", "ftp://box", "ftp://", id="impossible address"),
+        pytest.param("on_start", "sleep", "start, watch", id="not what a start may do"),
+        pytest.param("appearance", "pink", "system, light, dark", id="not an appearance"),
+        pytest.param("close_to_tray", "yes", "true or false", id="text for a switch"),
+        pytest.param("default_model", "a b", "", id="impossible model name"),
     ],
 )
 def test_an_impossible_value_is_named(key: str, raw: object, reason: str) -> None:
