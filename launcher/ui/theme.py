@@ -9,6 +9,8 @@ It knows no page and no state of the server.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from string import Template
 
@@ -24,6 +26,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication
 
+from launcher.domain.settings import Appearance as Appearance
 from launcher.paths import resource
 
 
@@ -54,14 +57,6 @@ class Role(Enum):
     HOVER = "hover"
 
 
-class Appearance(Enum):
-    """What a person may choose."""
-
-    SYSTEM = "system"
-    LIGHT = "light"
-    DARK = "dark"
-
-
 class TextKind(Enum):
     """The sizes of type. The value is what a label's ``kind`` property holds, see the style sheet."""
 
@@ -70,6 +65,15 @@ class TextKind(Enum):
     BODY = "body"
     SECOND = "second"
     """Second lines and the footer: smaller, in second colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemLook:
+    """What the desktop wishes now."""
+
+    dark: bool = False
+    high_contrast: bool = False
+    reduced_motion: bool = False
 
 
 Tokens = dict[Role, str]
@@ -150,9 +154,17 @@ class Theme(QObject):
     changed = Signal()
     """Colours, sizes or motion differ from before: repaint, and ask for icons again."""
 
-    def __init__(self, app: QApplication, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        app: QApplication,
+        parent: QObject | None = None,
+        *,
+        system_look: Callable[[], SystemLook] | None = None,
+    ) -> None:
+        """``system_look`` is asked at each :meth:`refresh`; by default it is what Qt knows of the desktop."""
         super().__init__(parent)
         self._app = app
+        self._system_look = system_look or self._look_of_qt
         self._appearance = Appearance.SYSTEM
         self._system_palette = QPalette(app.palette())
         self._colors: dict[Role, QColor] = {}
@@ -208,22 +220,20 @@ class Theme(QObject):
 
     def refresh(self) -> None:
         """Look again at what the system says; announce a change only if there is one."""
-        high_contrast = self._system_wants_contrast()
-        dark = self._is_dark()
-        reduced_motion = self._system_wants_rest()
-        font = self._app.font()
-        palette_key = self._system_palette.cacheKey() if high_contrast else 0
-        shown = (high_contrast, dark, reduced_motion, palette_key, font.key())
+        look = self._system_look()
+        dark = look.dark if self._appearance is Appearance.SYSTEM else self._appearance is Appearance.DARK
+        palette_key = self._system_palette.cacheKey() if look.high_contrast else 0
+        shown = (look.high_contrast, dark, look.reduced_motion, palette_key, self._app.font().key())
         if shown == self._shown:
             return
         self._shown = shown
-        self._high_contrast, self._dark, self._reduced_motion = high_contrast, dark, reduced_motion
-        if high_contrast:
+        self._dark, self._high_contrast, self._reduced_motion = dark, look.high_contrast, look.reduced_motion
+        if self._high_contrast:
             self._colors = tokens_of(self._system_palette)
         else:
             self._colors = {role: QColor(value) for role, value in (DARK if dark else LIGHT).items()}
         self._icons.clear()
-        self._app.setPalette(self._system_palette if high_contrast else palette_of(self._colors))
+        self._app.setPalette(self._system_palette if self._high_contrast else palette_of(self._colors))
         self._app.setStyleSheet(self._sheet_text())
         self.changed.emit()
 
@@ -282,27 +292,21 @@ class Theme(QObject):
         values["tick"] = "tick-light" if self.color(Role.ON_ACCENT).lightness() > 127 else "tick-dark"
         return self._sheet.substitute(values)
 
-    def _is_dark(self) -> bool:
-        if self._appearance is not Appearance.SYSTEM:
-            return self._appearance is Appearance.DARK
-        scheme = self._hints.colorScheme()
-        if scheme is Qt.ColorScheme.Unknown:
-            return self._system_palette.window().color().lightness() < 128
-        return scheme is Qt.ColorScheme.Dark
-
-    def _system_wants_contrast(self) -> bool:
-        # From Qt 6.10 the platform says so (Windows' contrast themes, macOS, the desktop portal). Before, only the
-        # palette is left: pure black and pure white, which no ordinary theme uses for text and ground.
-        preference = getattr(self._accessibility, "contrastPreference", None)
-        if preference is not None:
-            return bool(preference() is Qt.ContrastPreference.HighContrast)
-        palette = self._system_palette
-        return contrast(palette.windowText().color(), palette.window().color()) > 20.9
-
-    def _system_wants_rest(self) -> bool:
+    def _look_of_qt(self) -> SystemLook:
+        scheme, ground = self._hints.colorScheme(), self._system_palette.window().color()
+        # Where the desktop has no word for it, its palette tells.
+        dark = ground.lightness() < 128 if scheme is Qt.ColorScheme.Unknown else scheme is Qt.ColorScheme.Dark
+        # From Qt 6.10 the platform tells of contrast (Windows' contrast themes, macOS, the desktop portal). Before, only
+        # the palette is left: pure black and pure white, which no ordinary theme uses for text and ground.
+        contrast_wish = getattr(self._accessibility, "contrastPreference", None)
+        if contrast_wish is not None:
+            high_contrast = contrast_wish() is Qt.ContrastPreference.HighContrast
+        else:
+            high_contrast = contrast(self._system_palette.windowText().color(), ground) > 20.9
         # From Qt 6.12; an older Qt has no word for it, and its effect switches are off where nobody set them.
-        preference = getattr(self._accessibility, "motionPreference", None)
-        return preference is not None and preference().name == "ReducedMotion"
+        motion_wish = getattr(self._accessibility, "motionPreference", None)
+        reduced_motion = motion_wish is not None and motion_wish().name == "ReducedMotion"
+        return SystemLook(dark, high_contrast, reduced_motion)
 
 
 def palette_of(colors: dict[Role, QColor]) -> QPalette:
