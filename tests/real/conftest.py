@@ -31,7 +31,12 @@ BIG_BYTES = 210_000_000
 IN_FLIGHT_BYTES = 2_000_000
 """What the registry may still count as served of a download that was closed: a piece for each part."""
 _PROGRAM = shutil.which("ollama")
-_TEMPLATE = b"{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} {{ .Response }}"
+
+# The small layers of the models.
+TEMPLATE = b"{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} {{ .Response }}"
+LICENSE = b"Made for tests. Free for any use.\n"
+PARAMETERS = json.dumps({"stop": ["<|user|>"], "temperature": 0.5}).encode()
+SYSTEM = b"Be small."
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,14 +61,10 @@ def big_blob() -> Blob:
 @pytest.fixture
 def registry(big_blob: Blob) -> Iterator[LoopbackRegistry]:
     """Offer ``tiny``, ``embed`` and ``big``."""
-    shared = {
-        "template": Blob(_TEMPLATE),
-        "license": Blob(b"Made for tests. Free for any use.\n"),
-        "params": Blob(json.dumps({"stop": ["<|user|>"], "temperature": 0.5}).encode()),
-    }
+    shared = {"template": Blob(TEMPLATE), "license": Blob(LICENSE), "params": Blob(PARAMETERS)}
     facts = {"model_family": "llama", "model_families": ["llama"], "model_type": "114K", "file_type": "F16"}
     with LoopbackRegistry() as registry:
-        registry.add("tiny", {"model": Blob(tiny_gguf()), **shared, "system": Blob(b"Be small.")}, facts)
+        registry.add("tiny", {"model": Blob(tiny_gguf()), **shared, "system": Blob(SYSTEM)}, facts)
         registry.add("embed", {"model": Blob(tiny_gguf(embeds=True))}, facts)
         registry.add("big", {"model": big_blob, **shared}, facts)
         yield registry
