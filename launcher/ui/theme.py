@@ -72,7 +72,8 @@ class SystemLook:
     """What the desktop wishes now."""
 
     dark: bool = False
-    high_contrast: bool = False
+    high_contrast: QPalette | None = None
+    """The palette of a high-contrast theme; None: none is wished."""
     reduced_motion: bool = False
 
 
@@ -131,6 +132,7 @@ RADIUS_FIELD = 6
 
 _SCALES = {TextKind.PAGE_TITLE: 1.75, TextKind.CARD_TITLE: 1.1, TextKind.BODY: 1.0, TextKind.SECOND: 0.9}
 _SEMIBOLD = (TextKind.PAGE_TITLE, TextKind.CARD_TITLE)
+_BLACK_AND_WHITE = 20.9
 _ICON_SIZE = 20
 _ICON_COLOR = b"currentColor"
 
@@ -166,7 +168,7 @@ class Theme(QObject):
         self._app = app
         self._system_look = system_look or self._look_of_qt
         self._appearance = Appearance.SYSTEM
-        self._system_palette = QPalette(app.palette())
+        self._first_palette = QPalette(app.palette())
         self._colors: dict[Role, QColor] = {}
         self._dark = False
         self._high_contrast = False
@@ -222,25 +224,20 @@ class Theme(QObject):
         """Look again at what the system says; announce a change only if there is one."""
         look = self._system_look()
         dark = look.dark if self._appearance is Appearance.SYSTEM else self._appearance is Appearance.DARK
-        palette_key = self._system_palette.cacheKey() if look.high_contrast else 0
-        shown = (look.high_contrast, dark, look.reduced_motion, palette_key, self._app.font().key())
+        shown = (look, dark, self._app.font().key())
         if shown == self._shown:
             return
         self._shown = shown
-        self._dark, self._high_contrast, self._reduced_motion = dark, look.high_contrast, look.reduced_motion
-        if self._high_contrast:
-            self._colors = tokens_of(self._system_palette)
+        self._dark, self._high_contrast = dark, look.high_contrast is not None
+        self._reduced_motion = look.reduced_motion
+        if look.high_contrast is not None:
+            self._colors = tokens_of(look.high_contrast)
         else:
             self._colors = {role: QColor(value) for role, value in (DARK if dark else LIGHT).items()}
         self._icons.clear()
-        self._app.setPalette(self._system_palette if self._high_contrast else palette_of(self._colors))
+        self._app.setPalette(look.high_contrast or palette_of(self._colors))
         self._app.setStyleSheet(self._sheet_text())
         self.changed.emit()
-
-    def show_palette(self, palette: QPalette) -> None:
-        """Take over a changed system palette: that of high contrast is shown as it is."""
-        self._system_palette = QPalette(palette)
-        self.refresh()
 
     def color(self, role: Role) -> QColor:
         return self._colors[role]
@@ -293,20 +290,25 @@ class Theme(QObject):
         return self._sheet.substitute(values)
 
     def _look_of_qt(self) -> SystemLook:
-        scheme, ground = self._hints.colorScheme(), self._system_palette.window().color()
+        scheme, ground = self._hints.colorScheme(), self._first_palette.window().color()
         # Where the desktop has no word for it, its palette tells.
         dark = ground.lightness() < 128 if scheme is Qt.ColorScheme.Unknown else scheme is Qt.ColorScheme.Dark
-        # From Qt 6.10 the platform tells of contrast (Windows' contrast themes, macOS, the desktop portal). Before, only
-        # the palette is left: pure black and pure white, which no ordinary theme uses for text and ground.
+        # From Qt 6.10 the platform tells of contrast (Windows' contrast themes, macOS, the desktop portal). Before,
+        # only the palette is left: pure black and white, which no ordinary theme uses for text and ground.
         contrast_wish = getattr(self._accessibility, "contrastPreference", None)
         if contrast_wish is not None:
             high_contrast = contrast_wish() is Qt.ContrastPreference.HighContrast
         else:
-            high_contrast = contrast(self._system_palette.windowText().color(), ground) > 20.9
+            high_contrast = contrast(self._first_palette.windowText().color(), ground) > _BLACK_AND_WHITE
         # From Qt 6.12; an older Qt has no word for it, and its effect switches are off where nobody set them.
         motion_wish = getattr(self._accessibility, "motionPreference", None)
         reduced_motion = motion_wish is not None and motion_wish().name == "ReducedMotion"
-        return SystemLook(dark, high_contrast, reduced_motion)
+        return SystemLook(dark, self._system_palette() if high_contrast else None, reduced_motion)
+
+    def _system_palette(self) -> QPalette:
+        # The platform's palette lies under ours: it shows when ours is taken away.
+        self._app.setPalette(QPalette())
+        return self._app.palette()
 
 
 def palette_of(colors: dict[Role, QColor]) -> QPalette:

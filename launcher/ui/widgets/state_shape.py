@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRectF, QSize, Qt, QTimer
+from PySide6.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import QWidget
 
@@ -17,6 +17,9 @@ _TURN_MS = 1200
 
 class StateShapeWidget(QWidget):
     """A square of ``size`` logical pixels. Words belong beside it: they are also its accessible name."""
+
+    turned = Signal()
+    """Emitted with each frame of a turn."""
 
     def __init__(self, theme: Theme, size: int = 14, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -41,6 +44,11 @@ class StateShapeWidget(QWidget):
         self._turn = 0.0
         self._turn_or_rest()
         self.update()
+
+    @property
+    def turning(self) -> bool:
+        """True while it costs frames."""
+        return self._timer.isActive()
 
     def sizeHint(self) -> QSize:
         return QSize(self._size, self._size)
@@ -67,6 +75,7 @@ class StateShapeWidget(QWidget):
     def _on_frame(self) -> None:
         self._turn = (self._turn + _FRAME_MS / _TURN_MS) % 1.0
         self.update()
+        self.turned.emit()
 
     def _on_theme_changed(self) -> None:
         self._turn_or_rest()
