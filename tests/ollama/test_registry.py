@@ -209,6 +209,7 @@ async def test_silence_is_bounded() -> None:
         assert isinstance(caught.value, RegistryFailed)
 
 
+@pytest.mark.blocks_loop("starting a process waits for a processor, up to 200 ms on a busy machine")
 async def test_the_simulated_registry_announces_what_is_installed_then(tmp_path: Path) -> None:
     async with DemoServer(tmp_path) as server, Client(server.base_url) as client:
         registry = Registry(client)
