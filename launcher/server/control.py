@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
@@ -41,8 +42,8 @@ from launcher.server.explain import explain_exit
 from launcher.server.find import Binary
 from launcher.server.log import last_lines, rotate
 from launcher.server.lookout import Glance, Lookout
-from launcher.server.record import RecordFile, ServerLock, ServerRecord, Wanted
-from launcher.server.spawn import Child, spawn
+from launcher.server.record import TOKEN_VARIABLE, RecordFile, ServerLock, ServerRecord, Wanted
+from launcher.server.spawn import Child, expected_exes, spawn
 from launcher.tasks import run_blocking
 
 _log = logging.getLogger(__name__)
@@ -271,19 +272,30 @@ class ServerControl:
         rotate(self._places.log)
 
     async def _spawn_and_record(self, binary: Binary, environ: Mapping[str, str], models: Path) -> None:
-        child = await spawn([*binary.command, "serve"], environ, self._places.log, self._places.work_dir)
-        self._child = child
+        before = await run_blocking(self._record_file.read)
         record = ServerRecord(
             wanted=Wanted.RUNNING,
-            pid=child.pid,
-            group=child.group,
             boot_id=identity.boot_id(),
-            start=child.start,
-            exes=child.exes,
+            exes=expected_exes(binary.path),
             address=self._address.base_url,
             log=str(self._places.log),
             models=str(models),
+            token=os.urandom(8).hex(),
         )
+        # Before the start: whoever kills us right after it leaves a server that is still known to be ours.
+        await run_blocking(self._record_file.write, record)
+        try:
+            child = await spawn(
+                [*binary.command, "serve"],
+                {**environ, TOKEN_VARIABLE: record.token},
+                self._places.log,
+                self._places.work_dir,
+            )
+        except BaseException:
+            await run_blocking(self._record_file.write, before or ServerRecord(wanted=Wanted.STOPPED))
+            raise
+        self._child = child
+        record = replace(record, pid=child.pid, group=child.group, start=child.start, exes=child.exes)
         try:
             await run_blocking(self._record_file.write, record)
         except BaseException:
@@ -388,17 +400,15 @@ class ServerControl:
     async def _note_exes(self) -> None:
         """Record what the process really runs: a wrapper script may have replaced itself since it was spawned."""
         record = await run_blocking(self._record_file.read)
-        if record is None or record.pid is None:
-            return
-        if await run_blocking(identity.observed_exes, record.pid, record.exes) == record.exes:
+        if record is None or await run_blocking(_as_it_runs, record) == record:
             return
         async with self._lock():
             await run_blocking(self._note_exes_locked)
 
     def _note_exes_locked(self) -> None:
         record = self._record_file.read()
-        if record is not None and record.pid is not None and identity.is_recorded_alive(record):
-            self._record_file.write(replace(record, exes=identity.observed_exes(record.pid, record.exes)))
+        if record is not None:
+            self._record_file.write(_as_it_runs(record))
 
     # --- refusals ---------------------------------------------------------------------------------------------
 
@@ -435,8 +445,16 @@ class ServerControl:
         )
 
 
+def _as_it_runs(record: ServerRecord) -> ServerRecord:
+    """Add to a record what the process table knows better. Blocking."""
+    record = identity.completed(record)
+    if record.pid is None or not identity.is_recorded_alive(record):
+        return record
+    return replace(record, exes=identity.observed_exes(record.pid, record.exes))
+
+
 def _without_process(record: ServerRecord) -> ServerRecord:
-    return replace(record, pid=None, group=None, boot_id="", start=None, exes=())
+    return replace(record, pid=None, group=None, boot_id="", start=None, exes=(), token="")
 
 
 async def _whole(work: Coroutine[object, object, T]) -> T:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launcher.server.record import ServerRecord
+from launcher.server.record import TOKEN_VARIABLE, ServerRecord
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DELETED = " (deleted)"
@@ -110,6 +110,22 @@ def start_of(pid: int) -> int | None:
     """
     process = read_process(pid)
     return None if process is None else process.start
+
+
+def completed(record: ServerRecord, current_boot: str | None = None) -> ServerRecord:
+    """Fill in the process of a record whose writer was killed between the start and the writing of its number.
+
+    It is known by the token in its environment, which its helpers inherit; their session leads to it even when it has
+    ended. A record that has its process, or whose process never came to be, is returned as it is.
+    """
+    if record.pid is not None or not record.token or not same_boot(record.boot_id, current_boot or boot_id()):
+        return record
+    found = [process for process in processes() if not process.dead and _has_token(process.pid, record.token)]
+    if not found:
+        return record
+    first = min(found, key=lambda process: (process.start, process.pid))
+    leader = first.pid if sys.platform == "win32" else first.session
+    return replace(record, pid=leader, group=leader, start=first.start, exes=observed_exes(leader, record.exes))
 
 
 def wall_time(start: int) -> float:
@@ -221,6 +237,23 @@ def command_of(pid: int) -> list[str]:
         return []
 
 
+def environ_of(pid: int) -> Mapping[str, str] | None:
+    """Tell the environment that a process was started with; None where the system does not (another user's)."""
+    if sys.platform == "linux":
+        try:
+            raw = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return None
+        pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if b"=" in entry)
+        return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+    import psutil
+
+    try:
+        return psutil.Process(pid).environ()
+    except (psutil.Error, OSError):
+        return None
+
+
 def serves_ollama(words: Sequence[str]) -> bool:
     """Tell whether a command line is ``ollama serve``, by an interpreter or not, or that of the simulated server."""
     looked_at = list(words[:_WORDS_LOOKED_AT])
@@ -286,6 +319,10 @@ def read_process(pid: int) -> Process | None:
     except (psutil.Error, OSError):
         return None
     return Process(pid=pid, parent=parent, group=group, session=session, start=start, dead=dead)
+
+
+def _has_token(pid: int, token: str) -> bool:
+    return (environ_of(pid) or {}).get(TOKEN_VARIABLE) == token
 
 
 def _still_there(process: Process) -> bool:

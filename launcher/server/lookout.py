@@ -105,9 +105,12 @@ class Lookout:
     def glance(self) -> Glance:
         """Read the record and check it against the process table. Blocking; raises StorageError."""
         record = self._record_file.read()
-        if record is None or record.pid is None:
-            return Glance(record, Recorded.NOTHING, leftovers=False)
+        if record is None:
+            return Glance(None, Recorded.NOTHING, leftovers=False)
         boot_id = identity.boot_id()
+        record = identity.completed(record, boot_id)
+        if record.pid is None:
+            return Glance(record, Recorded.NOTHING, leftovers=False)
         if identity.is_recorded_alive(record, boot_id):
             alive = Recorded.ALIVE if record.wanted is Wanted.RUNNING else Recorded.STOPPING
             return Glance(record, alive, leftovers=False)

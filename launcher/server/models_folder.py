@@ -151,7 +151,7 @@ def _servers() -> Iterator[_Server]:
                 session=process.session,
                 name="ollama",
                 uid=_uid_of(process.pid),
-                environ=_environ_of(process.pid),
+                environ=identity.environ_of(process.pid),
             )
 
 
@@ -185,22 +185,6 @@ def _has_other_root(pid: int) -> bool:
         return os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
     except OSError:  # another user's: nothing but its path can be compared
         return False
-
-
-def _environ_of(pid: int) -> Mapping[str, str] | None:
-    if sys.platform == "linux":
-        try:
-            raw = Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError:
-            return None
-        pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if b"=" in entry)
-        return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
-    import psutil
-
-    try:
-        return psutil.Process(pid).environ()
-    except (psutil.Error, OSError):
-        return None
 
 
 def _uid_of(pid: int) -> int | None:

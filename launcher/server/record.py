@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+TOKEN_VARIABLE = "LAUNCHER_SERVER_TOKEN"  # noqa: S105 - the name of a variable; and what it holds is no secret
+
 _MOST_BYTES = 1024 * 1024
 _MOST_SET_ASIDE = 9
 _LOCK_POLL_S = 0.02
@@ -63,6 +65,9 @@ class ServerRecord:
     models: str = ""
     relay: Mapping[str, Any] | None = None
     """``port`` and ``secret`` of a relay for speed limits."""
+    token: str = ""
+    """Stands in the environment of the process, too (:data:`TOKEN_VARIABLE`). Written before the process is started:
+    a launcher that is killed before it could write the number leaves a server that can still be found."""
 
 
 _KEYS = frozenset(ServerRecord.__dataclass_fields__)
@@ -239,6 +244,7 @@ def _record(members: Mapping[str, Any]) -> ServerRecord:
         log=_text(members, "log"),
         models=_text(members, "models"),
         relay=relay,
+        token=_text(members, "token"),
     )
 
 

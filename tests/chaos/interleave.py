@@ -5,6 +5,7 @@
     .venv/bin/python -m tests.chaos.interleave                      100 seeds, about eight minutes
     .venv/bin/python -m tests.chaos.interleave --first 4711 --count 1   one again, with its story
     .venv/bin/python -m tests.chaos.interleave --steps 12           longer stories
+    .venv/bin/python -m tests.chaos.interleave --kills              some commands are killed in the middle
 
 A seed makes two stories of commands, with pauses between them and Ctrl-C in some pulls. Two processes perform them at
 once, each command a process of its own, against the simulated server. What must hold:
@@ -16,6 +17,7 @@ once, each command a process of its own, against the simulated server. What must
 - after a last stop nothing lives any more.
 
 The last wish is that of a command after whose end no other one began; where two overlapped, either may be the last.
+Who was killed may or may not have had its wish: then it only counts that a server that lives is known to be ours.
 """
 
 from __future__ import annotations
@@ -46,12 +48,15 @@ _MODEL = "llama3.2:1b"
 _DEEDS = ("start", "stop", "restart", "pull")
 _WEIGHTS = (35, 25, 20, 20)
 _LONGEST_PAUSE_S = 0.4
+_KILLED = 0.5
+_LATEST_KILL_S = 0.15
 _STORY_LIMIT_S = 120.0
 _COMMAND_LIMIT_S = 60.0
 _LOOK_EVERY_S = 0.01
 _OVERTAKEN = "stopped meanwhile"
 _INTERRUPTED = 130
 _NOT_REACHABLE = 3
+_HANGS = "(it hung)"
 
 # Put before the simulated server: it may not begin while another one lives on the same models folder.
 _ALONE = """
@@ -67,11 +72,12 @@ if "serve" in sys.argv:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command after a pause; a pull is interrupted after a while unless it has ended."""
+    """One command after a pause; a pull is interrupted after a while unless it has ended, others may be killed."""
 
     pause_s: float
     deed: str
     interrupt_s: float | None = None
+    kill_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class Done:
         return f"{self.begin_s:9.3f} to {self.end_s:9.3f}  {self.deed:8} {self.code:4}  {self.output.strip()!r}"
 
 
-def stories(seed: int, steps: int) -> tuple[list[Step], list[Step]]:
+def stories(seed: int, steps: int, *, kills: bool = False) -> tuple[list[Step], list[Step]]:
     """Make two stories of a seed."""
     chance = random.Random(seed)
 
@@ -97,7 +103,10 @@ def stories(seed: int, steps: int) -> tuple[list[Step], list[Step]]:
         interrupt_s = chance.uniform(0.1, 1.0) if deed == "pull" else None
         # Half of the commands come at once: that is where they meet.
         pause_s = chance.choice((0.0, chance.uniform(0.0, _LONGEST_PAUSE_S)))
-        return Step(pause_s, deed, interrupt_s)
+        kill_s = None
+        if kills and deed != "pull" and chance.random() < _KILLED:
+            kill_s = chance.uniform(0.0, _LATEST_KILL_S)
+        return Step(pause_s, deed, interrupt_s, kill_s)
 
     return [step() for _ in range(steps)], [step() for _ in range(steps)]
 
@@ -206,16 +215,16 @@ class Observer:
             self.most = max(self.most, len(self._scene.servers()))
 
 
-def run(seed: int, folder: Path, steps: int = 4) -> tuple[list[str], list[Done]]:
+def run(seed: int, folder: Path, steps: int = 4, *, kills: bool = False) -> tuple[list[str], list[Done]]:
     """Perform the stories of a seed; returns what did not hold, and what was done, in order."""
     scene = Scene(folder, seed)
     done: list[Done] = []
     wrong: list[str] = []
     try:
         with Observer(scene) as observer:
-            done += _perform(scene, seed, steps)
+            done += _perform(scene, stories(seed, steps, kills=kills))
             wrong += [f"{one.deed} ended with {one.code}: {one.output!r}" for one in done if not _may_end_so(one)]
-            wrong += _ending(scene, done)
+            wrong += _unknown(scene) if kills else _ending(scene, done)
             for arguments in (("start",), ("models", "pull", _MODEL), ("stop",)):
                 last = scene.command(*arguments)
                 done.append(last)
@@ -233,8 +242,8 @@ def run(seed: int, folder: Path, steps: int = 4) -> tuple[list[str], list[Done]]
     return wrong, done
 
 
-def _perform(scene: Scene, seed: int, steps: int) -> list[Done]:
-    performers = [scene.perform(story) for story in stories(seed, steps)]
+def _perform(scene: Scene, both: Sequence[Sequence[Step]]) -> list[Done]:
+    performers = [scene.perform(story) for story in both]
     try:
         for performer in performers:
             if performer.stdout is not None and performer.stdin is not None:
@@ -254,8 +263,8 @@ def _perform(scene: Scene, seed: int, steps: int) -> list[Done]:
 def _may_end_so(one: Done) -> bool:
     if "Traceback" in one.output or "unexpected" in one.output.lower():
         return False
-    if one.code == 0:
-        return True
+    if one.code in (0, -signal.SIGKILL):  # a command that hangs is killed, too, but then says so
+        return _HANGS not in one.output
     if one.deed in ("start", "restart"):
         return one.code == 1 and _OVERTAKEN in one.output
     return one.deed == "pull" and one.code in (_INTERRUPTED, _NOT_REACHABLE)
@@ -282,6 +291,16 @@ def _ending(scene: Scene, done: Sequence[Done]) -> list[str]:
     elif status.code != _NOT_REACHABLE or servers:
         wrong.append(f"it should be stopped: {status}, servers {servers}")
     return wrong
+
+
+def _unknown(scene: Scene) -> list[str]:
+    """Check that a server that lives is known to be ours."""
+    status = scene.command("status", "--json")
+    servers = scene.servers()
+    facts = json.loads(status.output)
+    if servers and (facts["owner"] != "ours" or facts["pid"] != servers[0]):
+        return [f"process {servers} is not known: {status}"]
+    return []
 
 
 def last_wishes(done: Sequence[Done]) -> set[Wanted]:
@@ -318,9 +337,17 @@ def _command(step: Step) -> Done:
         pid = os.fork()
         if pid == 0:
             _become(arguments, output.fileno())
-        timers = [threading.Timer(_COMMAND_LIMIT_S, os.kill, (pid, signal.SIGKILL))]
+        hangs = threading.Event()
+
+        def end_it() -> None:
+            hangs.set()
+            os.kill(pid, signal.SIGKILL)
+
+        timers = [threading.Timer(_COMMAND_LIMIT_S, end_it)]
         if step.interrupt_s is not None:
             timers.append(threading.Timer(step.interrupt_s, os.kill, (pid, signal.SIGINT)))
+        if step.kill_s is not None:
+            timers.append(threading.Timer(step.kill_s, os.kill, (pid, signal.SIGKILL)))
         for timer in timers:
             timer.start()
         # Not reaped before the timers are off: they must not meet another process of this number.
@@ -330,7 +357,7 @@ def _command(step: Step) -> Done:
             timer.join()
         _, status = os.waitpid(pid, 0)
         output.seek(0)
-        text = output.read().decode(errors="replace")
+        text = output.read().decode(errors="replace") + (_HANGS if hangs.is_set() else "")
     return Done(step.deed, begin_s, time.monotonic(), os.waitstatus_to_exitcode(status), text)
 
 
@@ -360,6 +387,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--steps", type=int, default=4, help="commands of each of the two")
+    parser.add_argument("--kills", action="store_true", help="kill some commands in the middle")
     parser.add_argument("--perform", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.perform is not None:
@@ -369,7 +397,7 @@ def main() -> int:
     began_s = time.monotonic()
     for seed in range(options.first, options.first + options.count):
         folder = Path(tempfile.mkdtemp(prefix=f"interleave-{seed}-"))
-        wrong, done = run(seed, folder, options.steps)
+        wrong, done = run(seed, folder, options.steps, kills=options.kills)
         failed += bool(wrong)
         print(f"seed {seed}: {'; '.join(wrong) or 'all holds'}", flush=True)
         if wrong or options.count == 1:

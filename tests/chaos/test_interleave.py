@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,28 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's p
 def test_two_at_once_leave_one_server_in_the_last_wished_state(seed: int, tmp_path: Path) -> None:
     wrong, done = run(seed, tmp_path, steps=3)
     assert not wrong, "\n".join([*wrong, *map(str, done)])
+
+
+def test_a_killed_command_leaves_a_server_that_is_known(tmp_path: Path) -> None:
+    # Seed 19 once killed a start between the spawn and the writing of the process's number.
+    wrong, done = run(19, tmp_path, steps=6, kills=True)
+    assert not wrong, "\n".join([*wrong, *map(str, done)])
+
+
+def test_a_server_that_was_not_written_down_is_still_ours(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, seed=0)
+    assert scene.command("start").code == 0
+    record = scene.record_file.read()
+    assert record is not None
+    # What the file says in the moment before a start writes the number of what it has spawned.
+    scene.record_file.write(replace(record, pid=None, group=None, start=None))
+    status = json.loads(scene.command("status", "--json").output)
+    assert (status["owner"], status["pid"]) == ("ours", record.pid)
+    assert scene.command("start").code == 0
+    assert scene.record_file.read() == record
+    scene.record_file.write(replace(record, pid=None, group=None, start=None))
+    assert scene.command("stop").code == 0
+    assert scene.living() == {}
 
 
 @pytest.mark.long

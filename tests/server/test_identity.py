@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from launcher.server import identity
-from launcher.server.record import ServerRecord, Wanted
+from launcher.server.record import TOKEN_VARIABLE, ServerRecord, Wanted
+from launcher.server.spawn import Child
 from tests.support.processes import Family, until
 
 pytestmark = [
@@ -289,3 +291,53 @@ def test_reading_the_table_costs_little() -> None:
     for _ in range(10):
         identity.list_group(os.getpgrp())
     assert time.process_time() - before_s < 2.0
+
+
+# --- a record whose writer was killed too early -----------------------------------------------------------------------
+
+
+_TOKEN = "0123abcd"
+
+
+def _unfinished(family: Family, child: Child) -> ServerRecord:
+    return family.record(child, pid=None, group=None, start=None, token=_TOKEN)
+
+
+@pytest.fixture
+def with_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, _TOKEN)
+
+
+@pytest.mark.usefixtures("with_token")
+async def test_a_process_that_was_not_written_down_is_found(family: Family) -> None:
+    child = await family.start("say('helper', helper('forever()').pid); forever()", says="helper")
+    found = identity.completed(_unfinished(family, child))
+    assert found == family.record(child, token=_TOKEN)
+    assert len(identity.check_group(found).members) == 2
+    assert identity.completed(found) is found
+
+
+@pytest.mark.usefixtures("with_token")
+async def test_what_it_left_is_found_when_it_has_ended(family: Family) -> None:
+    child = await family.start("say('helper', helper('forever()').pid); forever()", says="helper")
+    os.kill(child.pid, signal.SIGKILL)
+    await child.wait()
+    found = identity.completed(_unfinished(family, child))
+    assert (found.pid, found.group) == (child.pid, child.group)
+    assert not identity.is_recorded_alive(found)
+    assert [member.pid for member in identity.check_group(found).members] == [family.number(child, "helper")]
+
+
+@pytest.mark.usefixtures("with_token")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"token": "another"}, id="another token"),
+        pytest.param({"token": ""}, id="no token"),
+        pytest.param({"boot_id": "another"}, id="another boot"),
+    ],
+)
+async def test_nobody_else_is_taken_for_it(family: Family, changes: dict[str, str]) -> None:
+    child = await family.start("say('up'); forever()", says="up")
+    record = replace(_unfinished(family, child), **changes)  # type: ignore[arg-type] # the cases name texts
+    assert identity.completed(record) is record

@@ -34,6 +34,7 @@ _RECORD = ServerRecord(
     log="/state/logs/server.log",
     models="/home/user/.ollama/models",
     relay={"port": 4000, "secret": "x"},
+    token="0123abcd",
 )
 
 _HOLDER = """
@@ -122,6 +123,7 @@ def test_unknown_keys_survive_a_rewrite(file: RecordFile) -> None:
         pytest.param(b'{"wanted": "running", "exes": "abc"}', id="executables as one text"),
         pytest.param(b'{"wanted": "running", "start": "now"}', id="start of another kind"),
         pytest.param(b'{"wanted": "running", "address": 5}', id="address of another kind"),
+        pytest.param(b'{"wanted": "running", "token": 5}', id="token of another kind"),
         pytest.param(b'{"wanted": "running", "relay": 5}', id="relay of another kind"),
         pytest.param(b"[" * 100_000, id="deep"),
         pytest.param(b"9" * 10_000, id="a number too long"),
