@@ -20,6 +20,9 @@ def serve(arguments: tuple[str, ...]) -> int:
 
     LAUNCHER_DEMO_SCRIPT names a JSON file with faults and sizes.
     """
+    import gc
+
     from launcher.demo.command import main
 
+    gc.enable()
     return main(["serve", *arguments])

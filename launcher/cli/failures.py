@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from launcher.domain.transfer import Trouble
 from launcher.errors import InvalidInput, LauncherError
 
 
@@ -36,15 +35,3 @@ def exit_code(error: LauncherError) -> Exit:
         (NotOffered, Exit.NOT_OFFERED),
     )
     return next((code for kind, code in table if isinstance(error, kind)), Exit.FAILED)
-
-
-TROUBLE_EXITS: dict[Trouble, Exit] = {
-    Trouble.NONE: Exit.DONE,
-    Trouble.NO_SUCH_MODEL: Exit.NO_SUCH_MODEL,
-    Trouble.NOT_REACHABLE: Exit.NOT_REACHABLE,
-    Trouble.BROKEN_OFF: Exit.NOT_REACHABLE,
-    Trouble.NO_NETWORK: Exit.FAILED,
-    Trouble.NO_SPACE: Exit.FAILED,
-    Trouble.DAMAGED: Exit.FAILED,
-    Trouble.OTHER: Exit.FAILED,
-}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from launcher.cli import output
-from launcher.cli.failures import TROUBLE_EXITS, Exit
+from launcher.cli.failures import Exit
 from launcher.cli.run import run
 from launcher.cli.server import tell_notice, warn_of_address
 from launcher.cli.session import Session, shared_options
@@ -50,6 +50,18 @@ _PHASES = {
     Phase.WAITING_SPACE: "waiting for room on the disk",
     Phase.DONE: "done",
     Phase.FAILED: "failed",
+}
+
+
+_EXITS: dict[Trouble, Exit] = {
+    Trouble.NONE: Exit.DONE,
+    Trouble.NO_SUCH_MODEL: Exit.NO_SUCH_MODEL,
+    Trouble.NOT_REACHABLE: Exit.NOT_REACHABLE,
+    Trouble.BROKEN_OFF: Exit.NOT_REACHABLE,
+    Trouble.NO_NETWORK: Exit.FAILED,
+    Trouble.NO_SPACE: Exit.FAILED,
+    Trouble.DAMAGED: Exit.FAILED,
+    Trouble.OTHER: Exit.FAILED,
 }
 
 
@@ -207,7 +219,7 @@ class _Pulls:
         for transfer in self._shown.values():
             if transfer.phase is Phase.FAILED:
                 output.complain_of(f"{transfer.model}: {transfer.error}", transfer.hint)
-                code = code or TROUBLE_EXITS[transfer.trouble]
+                code = code or _EXITS[transfer.trouble]
             elif transfer.phase is not Phase.DONE:
                 code = code or Exit.NOT_REACHABLE
         if any(transfer.phase is Phase.PAUSED for transfer in self._shown.values()):

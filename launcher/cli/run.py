@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 
 from launcher.cli.failures import Exit
 
+_COLLECT_AFTER_S = 1.0
+"""The entry has turned the collector off: a command that lasts longer than this needs it."""
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -47,6 +50,7 @@ async def _interruptible(command: Callable[[], Coroutine[Any, Any, int]]) -> int
         interrupted = True
         task.cancel()
 
+    collecting = loop.call_later(_COLLECT_AFTER_S, gc.enable)
     for number in _signals():
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, interrupt)
@@ -56,6 +60,8 @@ async def _interruptible(command: Callable[[], Coroutine[Any, Any, int]]) -> int
         if interrupted:
             return Exit.INTERRUPTED
         raise
+    finally:
+        collecting.cancel()
 
 
 def _signals() -> list[signal.Signals]:
