@@ -162,9 +162,12 @@ class Footer(QFrame):
 
     def _show_one(self, transfer: Transfer) -> None:
         phrase = phase_phrase(transfer.phase)
-        part = percent_text(transfer.permille) if transfer.permille is not None else phrase.words
-        words = self.tr("{model} {part}").format(model=transfer.model, part=part)
-        self._downloads.show_words(words, f"{words}, {transfer_words(transfer)}")
+        if transfer.permille is None:
+            words = spoken = self.tr("{model}: {phase}").format(model=transfer.model, phase=phrase.words)
+        else:
+            words = self.tr("{model} {part}").format(model=transfer.model, part=percent_text(transfer.permille))
+            spoken = f"{words}, {transfer_words(transfer)}"
+        self._downloads.show_words(words, spoken)
         self._show_bar(transfer.permille, phrase.role, moving=phrase.moving)
 
     def _show_several(self, running: list[Transfer]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PySide6.QtCore import QEasingCurve, QPropertyAnimation, Qt
+from PySide6.QtCore import QEasingCurve, QPropertyAnimation, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -47,6 +47,9 @@ class Message:
 
 class MessageBar(QWidget):
     """Hidden while there is nothing to say, and then takes no room."""
+
+    settled = Signal()
+    """It has slid in."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -99,7 +102,7 @@ class MessageBar(QWidget):
         self._slide = QPropertyAnimation(self, b"maximumHeight", self)
         self._slide.setDuration(_SLIDE_MS)
         self._slide.setEasingCurve(QEasingCurve.Type.OutCubic)
-        self._slide.finished.connect(lambda: self.setMaximumHeight(_NO_LIMIT))
+        self._slide.finished.connect(self._on_slid)
         theme.changed.connect(self._on_theme_changed)
         self._on_theme_changed()
         self.hide()
@@ -198,6 +201,10 @@ class MessageBar(QWidget):
             return
         self.dismiss()
         message.action.run()
+
+    def _on_slid(self) -> None:
+        self.setMaximumHeight(_NO_LIMIT)
+        self.settled.emit()
 
     def _on_theme_changed(self) -> None:
         self._close_button.setIcon(self._theme.icon("close"))

@@ -27,7 +27,7 @@ class _Entry(QPushButton):
         self.setObjectName(f"{key}-page-button")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         # A click takes no focus: its frame is for those who came by keyboard.
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
 
 class SideBar(QFrame):
@@ -75,6 +75,9 @@ class SideBar(QFrame):
 
     def show_current(self, key: str) -> None:
         self._entry(key).setChecked(True)
+        # Tab comes to the page that is shown, arrows go on from there.
+        for entry in self._entries:
+            entry.setFocusPolicy(Qt.FocusPolicy.TabFocus if entry.isChecked() else Qt.FocusPolicy.NoFocus)
 
     def show_count(self, key: str, count: int) -> None:
         """Show how many things go on in a page; 0 shows nothing."""
