@@ -19,6 +19,11 @@ MakeTransfer = Callable[..., Transfer]
 MakeLoaded = Callable[..., Models]
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The offscreen platform says of each window, as a warning, that it has no window manager to tell its sizes to."""
+    item.add_marker(pytest.mark.qt_log_ignore("This plugin does not support propagateSizeHints"))
+
+
 @pytest.fixture
 def store(qapp: QApplication) -> Store:
     return Store()
