@@ -67,9 +67,10 @@ async def _interruptible(command: Callable[[], Coroutine[Any, Any, int]]) -> int
 def _signals() -> list[signal.Signals]:
     if sys.platform == "win32":
         return []
-    wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-    # nohup, and a shell that starts something in the background, have said that it is to be ignored.
-    return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
+    # nohup has said that a closing terminal is to be ignored. That SIGINT is ignored only means that a script has
+    # started us in the background: who sends it to us by name means it.
+    ignores_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if ignores_hangup else [signal.SIGHUP])]
 
 
 def _end_at_once() -> None:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.launched import Launched
+
+if sys.platform == "win32":
+    # They signal, and use terminals, in ways that Windows does not have.
+    collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture

@@ -198,18 +198,19 @@ def test_the_second_interrupt_ends_at_once() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
-def test_a_signal_that_is_to_be_ignored_is_ignored() -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 7), (signal.SIGINT, 130)], ids=["nohup", "background"])
+def test_signals_that_were_ignored_at_the_start(number: int, code: int) -> None:
     ended = python(
         "import asyncio, os, signal, sys\n"
-        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        f"signal.signal({number:d}, signal.SIG_IGN)\n"
         "from launcher.cli.run import run\n"
-        "async def hung_up():\n"
-        "    os.kill(os.getpid(), signal.SIGHUP)\n"
-        "    await asyncio.sleep(0.05)\n"
+        "async def signalled():\n"
+        f"    os.kill(os.getpid(), {number:d})\n"
+        "    await asyncio.sleep(0.2)\n"
         "    return 7\n"
-        "sys.exit(run(hung_up))\n"
+        "sys.exit(run(signalled))\n"
     )
-    assert ended.returncode == 7, ended.stderr
+    assert ended.returncode == code, ended.stderr
 
 
 def _import_all_that(*commands: list[str], environment: dict[str, str]) -> None:
