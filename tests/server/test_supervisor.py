@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from tests.support.demo_server import DemoServer
 
 from launcher.core import Core, Snapshot, open_core
 from launcher.domain.models import Models
 from launcher.domain.server import Owner, ServerState, ServerStatus
 from launcher.errors import LauncherError
 from launcher.server.supervisor import RestartPolicy
+from tests.support.demo_server import DemoServer
 from tests.support.machine import QUICK, Machine
 from tests.support.waiting import eventually
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.demo_server import make_ollama_shim
 
 from launcher.core import Core, open_core
 from launcher.server.control import Timing
 from launcher.server.record import RecordFile
+from tests.support.demo_server import make_ollama_shim
 
 QUICK = Timing(slow_interval_s=0.05, grace_s=2.0, drain_s=0.3)
 
