@@ -16,6 +16,8 @@ import os
 import re
 import sys
 import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,6 +54,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 _SENTENCE = "Something unexpected went wrong in the launcher."
 # A slot that fails at each repaint must not fill the terminal: each sentence is said once, the log has all.
 _already_said: set[str] = set()
+_tell: Callable[[str], None] | None = None
 
 
 def redact(text: str) -> str:
@@ -63,6 +66,11 @@ def redact(text: str) -> str:
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def report_unexpected(where: str, error: BaseException) -> None:
+    """Treat an error like one that nobody caught: for whoever has caught it, and does not know what it is."""
+    _report(where, error, error.__traceback__)
 
 
 def setup_logging(console: bool = False) -> Path | None:
@@ -94,11 +102,16 @@ def setup_logging(console: bool = False) -> Path | None:
     return path
 
 
-def install_last_resort_handlers(loop: asyncio.AbstractEventLoop | None = None) -> None:
+def install_last_resort_handlers(
+    loop: asyncio.AbstractEventLoop | None = None, tell: Callable[[str], None] | None = None
+) -> None:
     """Catch what nobody caught, in any thread and in ``loop``: the traceback to the log, one sentence to stderr.
 
-    Called before there is a loop, and again with it.
+    Called before there is a loop, and again with it. ``tell`` gets the same as the log does, without secrets, for a
+    report that a person can read; it may be called from any thread.
     """
+    global _tell  # the hooks are the interpreter's, so there is one of them, too
+    _tell = tell
     _already_said.clear()
     sys.excepthook = _uncaught
     sys.unraisablehook = _unraisable
@@ -204,6 +217,9 @@ def _report(where: str, error: BaseException, trace: TracebackType | None) -> No
     """Log an error nobody expected, and say one sentence; never fails itself."""
     try:
         _log.error("%s", where, exc_info=(type(error), error, trace))
+        if _tell is not None:
+            story = "".join(traceback.format_exception(type(error), error, trace))
+            _tell(redact(f"{where}\n{story}"))
         sentence = _sentence(error)
         if sentence not in _already_said:
             _already_said.add(sentence)
