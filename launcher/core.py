@@ -3,36 +3,46 @@
 Services do not know each other; what one needs of another is handed in here as a callable. :func:`open_core` builds
 everything for one address and closes it on every path. A command uses ``control``, ``client`` and ``downloads``
 directly; a window awaits :meth:`Core.run`, which keeps the published snapshots true.
+
+A demo is the same on the simulated server: a child of ours in the place of Ollama, on an address of its own, in
+folders of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from launcher import paths
 from launcher.domain.address import Address
 from launcher.domain.models import Models
-from launcher.domain.server import Owner, ServerState, ServerStatus
+from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus, Sighting, offers
 from launcher.domain.settings import OnQuit
 from launcher.domain.transfer import Transfer
 from launcher.downloads import Downloads
+from launcher.environment import self_command
 from launcher.errors import LauncherError, StorageError
 from launcher.library import Library
 from launcher.ollama import Client
+from launcher.server import identity
 from launcher.server.control import Places, ServerControl, Timing
-from launcher.server.find import find_binary
+from launcher.server.find import Binary, find_binary
 from launcher.server.health import HealthPoller
+from launcher.server.models_folder import models_folder
+from launcher.server.record import RecordFile
 from launcher.server.supervisor import RestartPolicy, Supervisor
 from launcher.settings import SettingsStorage
 
 Snapshot = ServerStatus | Models | tuple[Transfer, ...]
 
 _DRAIN_S = 2.0
+_RECORD_NAME = "server.json"
 
 
 def _to_nobody(_: object) -> None:
@@ -54,6 +64,34 @@ def choose_address(host: str | None, setting: str, environ: Mapping[str, str]) -
     return Chosen(Address.parse(setting or environ.get("OLLAMA_HOST", "")), by_option=False)
 
 
+def _find(settings: SettingsStorage, environ: Mapping[str, str]) -> Binary | None:
+    return find_binary(settings.current.ollama_binary, environ)
+
+
+# --- the simulated server in the place of Ollama ----------------------------------------------------------------------
+
+
+def _demo_binary() -> Binary:
+    program, *arguments = self_command("demo")
+    return Binary(Path(program), "simulated", tuple(arguments))
+
+
+def _demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Keep the models of a demo in its state folder, and drop what is meant for a real server."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("OLLAMA_")}
+    return {**kept, "OLLAMA_MODELS": str(paths.state_dir() / "models")}
+
+
+def _demo_address() -> str:
+    """Take the address of a simulated server that still runs, else a free port: the usual one may have an Ollama."""
+    record = RecordFile(paths.state_dir() / _RECORD_NAME).read()
+    if record is not None and record.address and identity.is_recorded_alive(record):
+        return record.address
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
 class Core:
     """All services of one run, for one address. Built by :func:`open_core`."""
 
@@ -63,6 +101,7 @@ class Core:
         settings: SettingsStorage,
         chosen: Chosen,
         client: Client,
+        find: Callable[[], Binary | None],
         environ: Mapping[str, str],
         publish: Callable[[Snapshot], None],
         report: Callable[[LauncherError], None],
@@ -72,6 +111,10 @@ class Core:
         self.settings = settings
         self.address = chosen.address
         self.client = client
+        self._environ = environ
+        self._publish = publish
+        self._starts_when_seen = False
+        self._answers = False
         self.library = Library(client, publish)
         self.downloads = Downloads(client, publish)
         state = paths.state_dir()
@@ -79,23 +122,23 @@ class Core:
             client=client,
             address=chosen.address,
             places=Places(
-                record=state / "server.json",
+                record=state / _RECORD_NAME,
                 lock=state / "server.lock",
                 log=paths.log_dir() / "server.log",
                 work_dir=state,
             ),
-            find=lambda: find_binary(settings.current.ollama_binary, environ),
+            find=find,
             environ=environ,
             close_pulls=partial(self.downloads.drain, _DRAIN_S),
             chosen=chosen.by_option,
             timing=timing,
         )
         self.supervisor = Supervisor(
-            self.control, publish=publish, report=report, wake_poller=self._wake_poller, policy=policy
+            self.control, publish=self._publish_server, report=report, wake_poller=self._wake_poller, policy=policy
         )
         self.health = HealthPoller(
             look=self.control.look,
-            on_seen=self.supervisor.seen,
+            on_seen=self._on_seen,
             state=lambda: self.supervisor.status.state,
             refresh_models=self.library.refresh,
             forget_models=self.library.forget,
@@ -104,6 +147,20 @@ class Core:
     async def models(self) -> Models:
         """Read what is installed and loaded now."""
         return await self.library.refresh()
+
+    @property
+    def models_folder(self) -> Path | None:
+        """Where a server that is started here keeps its models; None for one on another machine."""
+        if not self.supervisor.status.local:
+            return None
+        try:
+            return models_folder(self._environ)
+        except StorageError:
+            return None
+
+    def start_when_seen(self) -> None:
+        """Start the server once it has been seen that none runs and one can be started."""
+        self._starts_when_seen = True
 
     async def run(self) -> None:
         """Run all services until cancelled, or until one fails unexpectedly (which is raised)."""
@@ -120,6 +177,21 @@ class Core:
         if ours and self.settings.current.on_quit is OnQuit.STOP:
             await self.control.stop()
 
+    def _on_seen(self, sighting: Sighting) -> None:
+        self.supervisor.seen(sighting)
+        status = self.supervisor.status
+        if self._starts_when_seen and status.state is not ServerState.CHECKING:
+            # Once: what is stopped later is stopped because somebody wishes it.
+            self._starts_when_seen = False
+            if status.state is ServerState.STOPPED and offers(status).start:
+                self.supervisor.start()
+
+    def _publish_server(self, status: ServerStatus) -> None:
+        answered, self._answers = self._answers, status.state in ANSWERING
+        self._publish(status)
+        if self._answers and not answered:
+            self.downloads.resume()
+
     def _wake_poller(self) -> None:
         self.health.wake()
 
@@ -130,24 +202,38 @@ async def open_core(
     *,
     publish: Callable[[Snapshot], None] = _to_nobody,
     report: Callable[[LauncherError], None] = _to_nobody,
+    settings: SettingsStorage | None = None,
+    demo: bool = False,
     environ: Mapping[str, str] | None = None,
     timing: Timing | None = None,
     policy: RestartPolicy | None = None,
 ) -> AsyncIterator[Core]:
     """Build the services for the chosen address and close what they hold, on every path.
 
-    Raises InvalidAddress, and StorageError where our folders cannot be had. The server is not touched by closing.
+    ``settings`` are those that were read already; None: read here. With ``demo`` the simulated server is started in
+    the place of Ollama; our folders must be those of a demo then (:func:`.paths.state_dir`). Raises InvalidAddress, and
+    StorageError where our folders cannot be had. The server is not touched by closing.
     """
     environ = os.environ if environ is None else environ
-    settings = SettingsStorage(paths.config_dir() / "settings.json")
-    for notice in settings.load():
-        report(StorageError(notice.title, detail=notice.detail, hint=notice.hint))
-    chosen = choose_address(host, settings.current.address, environ)
+    if settings is None:
+        settings = SettingsStorage(paths.config_dir() / "settings.json")
+        for notice in settings.load():
+            report(StorageError(notice.title, detail=notice.detail, hint=notice.hint))
+    stored = settings
+    find: Callable[[], Binary | None]
+    if demo:
+        environ = _demo_environment(environ)
+        chosen = choose_address(host, settings.current.address or _demo_address(), {})
+        find = _demo_binary
+    else:
+        chosen = choose_address(host, settings.current.address, environ)
+        find = partial(_find, stored, environ)
     async with Client(chosen.address) as client:
         core = Core(
-            settings=settings,
+            settings=stored,
             chosen=chosen,
             client=client,
+            find=find,
             environ=environ,
             publish=publish,
             report=report,

@@ -28,7 +28,7 @@ from launcher.tasks import run_blocking
 
 VARIABLE = "OLLAMA_LAUNCHER_OLLAMA"
 
-Source = Literal["environment", "setting", "PATH", "known place"]
+Source = Literal["environment", "setting", "PATH", "known place", "simulated"]
 
 _VERSION_LIMIT_S = 10.0
 _OUTPUT_BYTES = 16 * 1024
@@ -41,11 +41,13 @@ _ANY_VERSION = re.compile(r"ollama version is (\S+)")
 class Binary:
     path: Path
     source: Source
+    first_arguments: tuple[str, ...] = ()
+    """What makes an ``ollama`` of the program at ``path``; empty where it is one."""
 
     @property
     def command(self) -> tuple[str, ...]:
         """How it is run; arguments are added."""
-        return (str(self.path),)
+        return (str(self.path), *self.first_arguments)
 
 
 def find_binary(setting: str, environ: Mapping[str, str], places: Iterable[Path] | None = None) -> Binary | None:
