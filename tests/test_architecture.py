@@ -49,7 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"core", "domain", *_LEAVES, "ollama.errors", "server.errors", "server.log", "library", "demo.command"},
     "ui": {"domain", "errors", "paths"},
     # The window's composition root: nobody but the entry imports it, and that one late.
-    "app": {"ui", "core", "loop", "domain", *_LEAVES},
+    # The settings are read before the first paint, which shows light or dark; the services follow after it.
+    "app": {"ui", "core", "loop", "domain", "settings", *_LEAVES},
     "__main__": {"cli", "app"},
 }
 

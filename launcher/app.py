@@ -1,0 +1,737 @@
+"""The window's composition root: paint first, then build the services, connect them, run, and shut down.
+
+What a person sees at once needs neither httpx nor pydantic nor psutil, so those are imported in a thread after the
+first paint. Widgets wish, services do; this module joins the two and decides nothing that belongs to either. It owns
+the end: the first wish to quit and the first failure that nobody expected lead to the same, bounded way out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import faulthandler
+import gc
+import importlib
+import logging
+import os
+import platform
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import (
+    QCoreApplication,
+    QEvent,
+    QMessageLogContext,
+    QObject,
+    QProcess,
+    QProcessEnvironment,
+    Qt,
+    QtMsgType,
+    QUrl,
+    Signal,
+    qInstallMessageHandler,
+    qVersion,
+)
+from PySide6.QtGui import QDesktopServices, QSessionManager
+from PySide6.QtWidgets import QApplication
+
+from launcher import __version__, paths
+from launcher.domain.server import ANSWERING, ServerState, ServerStatus, offers
+from launcher.environment import child_environment, self_command
+from launcher.errors import LauncherError, StorageError
+from launcher.loop import make_loop
+from launcher.settings import SettingsStorage
+from launcher.tasks import TaskScope, run_blocking
+from launcher.ui.main_window import MainWindow
+from launcher.ui.single_instance import SingleInstance, Wish
+from launcher.ui.store import Store
+from launcher.ui.theme import Theme
+
+if TYPE_CHECKING:
+    from launcher.core import Core
+    from launcher.ui.crash_report import CrashReport
+    from launcher.ui.tray import Tray
+
+DESKTOP_ID = "io.github.ollama_launcher.OllamaLauncher"
+
+_log = logging.getLogger(__name__)
+_qt_log = logging.getLogger("qt")
+
+_FIRST_PAINT_S = 2.0
+_WATCHDOG_S = 15.0
+_WATCHDOG_CODE = 70
+_FAILED_CODE = 1
+_WORK = "window"
+_SETTINGS_S = 2.0
+_TASKS_S = 3.0
+_QUIT_S = 10.0
+"""Drain (2 s), grace and a bit (6 s), and some air."""
+_NO_TRAY_FOR_S = 10.0
+"""A window that is hidden comes back when there has been no tray for so long."""
+_SPACE_EVERY_S = 30.0
+_QT_LINES_KEPT = 50
+_NOTICES_NAME = "notices"
+_GET_OLLAMA = "https://ollama.com/download"
+_ON_THE_WAY = (ServerState.CHECKING, ServerState.STARTING, ServerState.STOPPING, ServerState.BACKOFF)
+_QT_LEVELS = {
+    QtMsgType.QtDebugMsg: logging.DEBUG,
+    QtMsgType.QtInfoMsg: logging.INFO,
+    QtMsgType.QtWarningMsg: logging.WARNING,
+    QtMsgType.QtCriticalMsg: logging.ERROR,
+    QtMsgType.QtFatalMsg: logging.CRITICAL,
+}
+
+
+def main(*, host: str | None = None, demo: bool = False, hidden: bool = False, pulls: Sequence[str] = ()) -> int:
+    """Show the window, or the one that runs already; returns the exit code when it has been quit.
+
+    ``host`` names the server for this one run; ``demo`` works on the simulated server, in folders of its own;
+    ``hidden`` starts in the tray; ``pulls`` are models to download.
+    """
+    try:
+        if demo:
+            _move_folders_to_demo()
+        return _run(host=host, demo=demo, hidden=hidden, pulls=pulls)
+    except StorageError as error:  # no home folder: there is no place for a window to remember anything
+        print(f"Error: {error.title} {error.hint}", file=sys.stderr)
+        return _FAILED_CODE
+
+
+def _run(*, host: str | None, demo: bool, hidden: bool, pulls: Sequence[str]) -> int:
+    settings = SettingsStorage(paths.config_dir() / "settings.json")
+    notices = [StorageError(n.title, detail=n.detail, hint=n.hint) for n in settings.load()]
+    instance = _own_instance(notices)
+    if instance is not None and not instance.acquire():
+        wish = Wish(tuple(pulls), hidden, os.environ.get("XDG_ACTIVATION_TOKEN", ""))
+        if instance.hand_over(wish):
+            return 0
+        print("The launcher runs already, but does not answer.", file=sys.stderr)
+        return 1
+    app = make_application(sys.argv)
+    launcher = Launcher(app, settings, instance, host=host, demo=demo, hidden=hidden, pulls=pulls)
+    for notice in notices:
+        launcher.report(notice)
+    with asyncio.Runner(loop_factory=lambda: make_loop(app)) as runner:
+        code = runner.run(launcher.run())
+    app.removeEventFilter(launcher.events)
+    return code
+
+
+def make_application(arguments: Sequence[str]) -> QApplication:
+    """Make Qt's application as the rest of the system should know it."""
+    # Named before it exists: the tray and notifications take these for what shows up there.
+    QCoreApplication.setApplicationName("ollama-launcher")
+    QCoreApplication.setApplicationVersion(__version__)
+    QApplication.setDesktopFileName(DESKTOP_ID)
+    app = QApplication(list(arguments[:1]))
+    app.setQuitOnLastWindowClosed(False)
+    return app
+
+
+class AppEvents(QObject):
+    """What the system tells the application as a whole.
+
+    ``app.quit()``, Cmd-Q and the end of the session come as a Quit event, which would end Qt's loop below our feet: it
+    is turned into a wish.
+    """
+
+    quit_wished = Signal()
+    raised = Signal()
+    """The person clicked on what stands for the program (the Dock)."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        if event.type() == QEvent.Type.Quit:
+            event.ignore()
+            self.quit_wished.emit()
+            return True
+        if event.type() == QEvent.Type.ApplicationActivate and sys.platform == "darwin":
+            self.raised.emit()
+        return False
+
+
+class WindowEvents(QObject):
+    """What happens to the window that only its events tell."""
+
+    painted = Signal()
+    seen_changed = Signal()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        if event.type() == QEvent.Type.Paint:
+            self.painted.emit()
+        elif event.type() in (QEvent.Type.Show, QEvent.Type.Hide, QEvent.Type.WindowStateChange):
+            self.seen_changed.emit()
+        return False
+
+
+class Launcher:
+    """One run of the window. :meth:`run` is all of it; the rest is what signals call."""
+
+    def __init__(
+        self,
+        app: QApplication,
+        settings: SettingsStorage,
+        instance: SingleInstance | None = None,
+        *,
+        host: str | None = None,
+        demo: bool = False,
+        hidden: bool = False,
+        pulls: Sequence[str] = (),
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._instance = instance
+        self._host = host
+        self._demo = demo
+        self._hidden = hidden
+        self._wished_pulls = list(pulls)
+        self._core: Core | None = None
+        self._stop = asyncio.Event()
+        self._reopen = asyncio.Event()
+        self._saving = asyncio.Lock()
+        self._scope = TaskScope(self._on_task_failed)
+        self._crash: CrashReport | None = None
+        self._fatal = False
+        self._watchdog: threading.Timer | None = None
+        self._notices: set[str] = set()
+        self._no_tray: asyncio.TimerHandle | None = None
+        self._qt_lines: collections.deque[str] = collections.deque(maxlen=_QT_LINES_KEPT)
+        self._previous_handler = qInstallMessageHandler(self._on_qt_message)
+
+        self.store = Store()
+        self.theme = Theme(app)
+        self.theme.apply(settings.current.appearance)
+        self.window = MainWindow(self.store, self.theme, demo=demo)
+        self.tray: Tray | None = None
+        self.events = AppEvents()
+        self._window_events = WindowEvents()
+        self.store.put(settings.current)
+        self.store.server_changed.connect(self._on_server_changed)
+        self._add_first_page()
+
+    # --- the run ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Show the window, serve it until somebody wishes to quit, and leave nothing behind."""
+        self._listen(asyncio.get_running_loop())
+        try:
+            work = self._scope.spawn(self._work(), name=_WORK)
+            await self._stop.wait()
+            self._arm_watchdog()
+            self._hide_for_good()
+            await asyncio.wait({work}, timeout=_QUIT_S)
+        finally:
+            await self._scope.aclose(_TASKS_S)
+            self._close()
+        return _FAILED_CODE if self._fatal else 0
+
+    def quit(self) -> None:
+        """Begin the end; called again it changes nothing."""
+        self._stop.set()
+
+    def report(self, error: LauncherError) -> None:
+        """Tell the person about a failure that stopped one thing only."""
+        _log.info("told: %s %s", error.title, error.detail)
+        self.window.message_bar.show_error(error)
+
+    async def _work(self) -> None:
+        await self._paint()
+        await self._prepare()
+        await self._serve()
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+            number = getattr(signal, name, None)
+            # nohup has said that it is to be ignored.
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                with contextlib.suppress(NotImplementedError, RuntimeError):  # RuntimeError: not the main thread
+                    loop.add_signal_handler(number, self.quit)
+        # Until the handlers of diagnostics are there, which cost too much before the first paint.
+        sys.excepthook = self._on_early_failure
+        self._app.installEventFilter(self.events)
+        self.events.quit_wished.connect(self.quit)
+        self.events.raised.connect(self._raise)
+        self._app.commitDataRequest.connect(self._on_session_ends)
+        self.window.installEventFilter(self._window_events)
+        self.window.closing.connect(self._on_closing)
+        self._window_events.seen_changed.connect(self._on_seen_changed)
+
+    async def _paint(self) -> None:
+        """Show the window and wait until it has been painted, but not for ever: it may be shown on no screen."""
+        if self._hidden:
+            return
+        painted = asyncio.Event()
+        self._window_events.painted.connect(painted.set)
+        self.window.show()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_PAINT_S):
+                await painted.wait()
+        self._window_events.painted.disconnect(painted.set)
+        # The paint event comes before the pixels are on the screen.
+        await asyncio.sleep(0)
+
+    async def _prepare(self) -> None:
+        """Do what need not be there for the first paint."""
+        await run_blocking(_import_heavy)
+        self._install_diagnostics()
+        _log.info("launcher %s, Python %s, Qt %s", __version__, platform.python_version(), qVersion())
+        self._notices.update(await run_blocking(_read_notices))
+        if self._instance is not None:
+            self._instance.wished.connect(self._on_wish)
+            if not self._instance.listen():
+                _log.warning("second starts cannot be heard")
+        self.window.show_icon()
+        self._add_tray()
+        self._add_other_pages()
+        # What was made so far stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+    def _install_diagnostics(self) -> None:
+        from launcher.diagnostics import install_last_resort_handlers, setup_logging
+
+        loop = asyncio.get_running_loop()
+
+        def tell(story: str) -> None:  # from any thread, perhaps after the end
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._on_unexpected, story)
+
+        setup_logging()
+        install_last_resort_handlers(loop, tell)
+
+    async def _serve(self) -> None:
+        """Run the services of one address after the other, until the end."""
+        first = True
+        while not self._stop.is_set():
+            self._reopen.clear()
+            try:
+                await self._serve_address(starts=first)
+            except LauncherError as error:
+                # What cannot even be looked for: an address that is none, folders that cannot be had.
+                self.report(error)
+                self.store.put(_unknown_server(error))
+                await self._first_of(self._stop.wait(), self._reopen.wait())
+            first = False
+
+    async def _serve_address(self, *, starts: bool) -> None:
+        from launcher.core import open_core
+        from launcher.domain.settings import OnStart
+
+        async with open_core(
+            self._host, publish=self.store.put, report=self.report, settings=self._settings, demo=self._demo
+        ) as core:
+            self.store.put(core.supervisor.status)
+            self._core = core
+            if self._settings.current.on_start is OnStart.START or not starts or self._wished_pulls:
+                core.start_when_seen()
+            self._on_seen_changed()
+            space = self._scope.spawn(self._watch_free_space(core), name="free space")
+            services = asyncio.create_task(core.run(), name="core")
+            try:
+                await self._first_of(asyncio.shield(services), self._stop.wait(), self._reopen.wait())
+                if services.done():
+                    services.result()  # the first failure that nobody expected
+                await self._leave(core)
+            finally:
+                self._core = None
+                space.cancel()
+                services.cancel()
+                await asyncio.wait({services}, timeout=_TASKS_S)
+
+    async def _leave(self, core: Core) -> None:
+        """Save what is being saved, close the pulls, and stop the server or leave it, as the person has set it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTINGS_S), self._saving:
+                pass
+        try:
+            if self._stop.is_set():
+                await core.quit()
+            else:
+                await core.control.stop()  # it is to run at another address
+        except LauncherError as error:
+            _log.warning("the server was not stopped: %s %s", error.title, error.detail)
+
+    async def _first_of(self, *waits: Coroutine[Any, Any, object] | asyncio.Future[Any]) -> None:
+        tasks = {asyncio.ensure_future(wait) for wait in waits}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _arm_watchdog(self) -> None:
+        """End the process whatever hangs: what is left then is better than a launcher that cannot be quit."""
+        watchdog = threading.Timer(_WATCHDOG_S, _give_up)
+        watchdog.daemon = True
+        watchdog.start()
+        self._watchdog = watchdog
+
+    def _hide_for_good(self) -> None:
+        if self._crash is not None:
+            self._crash.hide()
+        self.window.hide()
+
+    def _close(self) -> None:
+        sys.excepthook = sys.__excepthook__
+        if self._no_tray is not None:
+            self._no_tray.cancel()
+            self._no_tray = None
+        if self.tray is not None:
+            self.tray.close()
+        if self._instance is not None:
+            self._instance.close()
+        self._app.commitDataRequest.disconnect(self._on_session_ends)
+        self.window.removeEventFilter(self._window_events)
+        self.window.hide()
+        self.window.deleteLater()
+        qInstallMessageHandler(self._previous_handler)
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+
+    def _on_session_ends(self, _session: QSessionManager) -> None:
+        self.quit()
+
+    # --- what nobody expected -----------------------------------------------------------------------------------------
+
+    def _on_task_failed(self, name: str, error: BaseException) -> None:
+        from launcher.diagnostics import report_unexpected
+
+        self._fatal = self._fatal or name == _WORK
+        self._install_diagnostics()
+        report_unexpected(f"task {name}", error)
+
+    def _on_early_failure(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        self._install_diagnostics()
+        sys.excepthook(kind, error, trace)
+
+    def _on_unexpected(self, story: str) -> None:
+        """Show what happened, once: more of it goes into the box that is open."""
+        if self._stop.is_set():
+            return  # the log has it
+        report = "\n".join((story, *self._qt_lines))
+        self._qt_lines.clear()
+        if self._crash is not None:
+            self._crash.add(report, ends=self._fatal)
+            return
+        from launcher.ui.crash_report import CrashReport
+
+        head = (
+            f"Ollama Launcher {__version__}, Python {platform.python_version()}, Qt {qVersion()}, {platform.platform()}"
+        )
+        self._crash = crash = CrashReport(f"{head}\n\n{report}", ends=self._fatal, parent=self.window)
+        crash.finished.connect(self._on_crash_closed)
+        crash.open()
+
+    def _on_crash_closed(self) -> None:
+        crash, self._crash = self._crash, None
+        if crash is not None:
+            crash.deleteLater()
+            if crash.ends:
+                self.quit()
+
+    def _on_qt_message(self, kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
+        self._qt_lines.append(f"Qt: {text}")
+        _qt_log.log(_QT_LEVELS.get(kind, logging.WARNING), "%s", text)
+
+    # --- pages and tray -----------------------------------------------------------------------------------------------
+
+    def _add_first_page(self) -> None:
+        from launcher.ui.pages.server import ServerPage
+
+        page = ServerPage(self.store, self.theme)
+        self.window.add_page("server", QCoreApplication.translate("app", "Server"), "server", page)
+        self._connect(page)
+
+    def _add_other_pages(self) -> None:
+        pass
+
+    def _connect(self, page: QObject) -> None:
+        """Connect the wishes of a page by their names; they mean the same on each."""
+        for name, deed in self._deeds.items():
+            wish = getattr(page, name, None)
+            if wish is not None:
+                wish.connect(deed)
+
+    def _add_tray(self) -> None:
+        from launcher.ui.tray import Tray
+
+        self.tray = tray = Tray(self.store, self.theme, demo=self._demo)
+        tray.start_requested.connect(self._start)
+        tray.stop_requested.connect(self._stop_server)
+        tray.show_requested.connect(self._show)
+        tray.quit_requested.connect(self.quit)
+        tray.available_changed.connect(self._on_tray_changed)
+        tray.watch()
+        self._on_tray_changed()
+
+    def _on_tray_changed(self) -> None:
+        if self._no_tray is not None:
+            self._no_tray.cancel()
+            self._no_tray = None
+        if self.tray is not None and not self.tray.available:
+            # It may come in a moment: a desktop that starts, a shell that starts anew.
+            self._no_tray = asyncio.get_running_loop().call_later(_NO_TRAY_FOR_S, self._on_no_tray)
+
+    def _on_no_tray(self) -> None:
+        self._no_tray = None
+        if not self.window.isVisible():
+            self._raise()
+        if self._settings.current.close_to_tray:
+            self._say_once("no-tray", self._say_no_tray)
+
+    # --- what the window and the system tell --------------------------------------------------------------------------
+
+    def _on_closing(self) -> None:
+        if self._settings.current.close_to_tray and self.tray is not None and self.tray.available:
+            self.window.hide()
+            self._say_once("in-tray", self._say_in_tray)
+        else:
+            self.quit()
+
+    def _on_seen_changed(self) -> None:
+        if self._core is not None:
+            self._core.health.watch(visible=self.window.isVisible() and not self.window.isMinimized())
+
+    def _on_wish(self, wish: Wish) -> None:
+        """Do what a second start was for."""
+        if wish.activation_token:
+            # Qt takes it from there when a window asks to be activated (Wayland).
+            os.environ["XDG_ACTIVATION_TOKEN"] = wish.activation_token
+        if not wish.hidden or wish.pulls:
+            self._raise()
+        self._pull(wish.pulls)
+
+    def _raise(self) -> None:
+        self._show("")
+
+    def _show(self, page: str) -> None:
+        if self._stop.is_set():
+            return
+        if page:
+            self.window.show_page(page)
+        window = self.window
+        window.setWindowState(window.windowState() & ~Qt.WindowState.WindowMinimized)
+        window.show()
+        window.raise_()
+        window.activateWindow()
+
+    def _say_in_tray(self) -> None:
+        if self.tray is not None:
+            self.tray.tell(
+                _tr("The launcher goes on here"),
+                _tr("A click on this icon shows the window again; its menu has Quit."),
+            )
+
+    def _say_no_tray(self) -> None:
+        self.window.message_bar.show_note(
+            _tr("There is no system tray here, so closing the window quits the launcher."),
+            _tr("The settings say whether Ollama is stopped then."),
+        )
+
+    def _say_once(self, key: str, say: Callable[[], None]) -> None:
+        if key in self._notices:
+            return
+        self._notices.add(key)
+        say()
+        self._scope.spawn(run_blocking(_write_notices, frozenset(self._notices)), name="notices")
+
+    # --- wishes -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _deeds(self) -> dict[str, Callable[..., object]]:
+        """What the signals of the pages mean, by their names."""
+        return {
+            "start_requested": self._start,
+            "stop_requested": self._stop_server,
+            "restart_requested": self._restart,
+            "pull_requested": self._on_pull_requested,
+            "cancel_requested": self._cancel,
+            "retry_requested": self._retry,
+            "dismiss_requested": self._dismiss,
+            "unload_requested": self._unload,
+            "page_requested": self.window.show_page,
+            "get_ollama_requested": self._get_ollama,
+            "demo_requested": self._open_demo,
+        }
+
+    def _start(self) -> None:
+        if self._core is not None:
+            self._core.supervisor.start()
+
+    def _stop_server(self) -> None:
+        if self._core is not None:
+            self._core.supervisor.stop()
+
+    def _restart(self) -> None:
+        if self._core is not None:
+            self._core.supervisor.restart()
+
+    def _on_pull_requested(self, names: str | Iterable[str]) -> None:
+        self._pull((names,) if isinstance(names, str) else tuple(names))
+
+    def _pull(self, names: Iterable[str]) -> None:
+        """Download models; where no server runs it is started for that, if one can be."""
+        self._wished_pulls.extend(names)
+        if not self._wished_pulls or self._core is None:
+            return
+        self.window.show_page("downloads")
+        status = self._core.supervisor.status
+        if status.state in ANSWERING:
+            self._begin_pulls()
+        elif offers(status).start:
+            self._core.supervisor.start()
+        elif status.state not in _ON_THE_WAY:
+            self._begin_pulls()  # they fail, and say why
+
+    def _begin_pulls(self) -> None:
+        names, self._wished_pulls = self._wished_pulls, []
+        for name in names:
+            try:
+                if self._core is not None:
+                    self._core.downloads.add(name)
+            except LauncherError as error:
+                self.report(error)
+
+    def _on_server_changed(self, status: ServerStatus) -> None:
+        if self._wished_pulls and status.state not in (*_ON_THE_WAY, ServerState.STOPPED):
+            self._begin_pulls()
+
+    def _cancel(self, name: str) -> None:
+        if self._core is not None:
+            self._core.downloads.cancel(name)
+
+    def _retry(self, name: str) -> None:
+        if self._core is not None:
+            self._core.downloads.retry(name)
+
+    def _dismiss(self, name: str) -> None:
+        if self._core is not None:
+            self._core.downloads.dismiss(name)
+
+    def _unload(self, name: str) -> None:
+        if self._core is not None:
+            self._act(self._unload_now(self._core, name), f"unload {name}")
+
+    async def _unload_now(self, core: Core, name: str) -> None:
+        await core.client.unload(name)
+        await core.models()
+
+    def _act(self, deed: Coroutine[Any, Any, None], name: str) -> None:
+        """Do one thing that may fail in a way a person should hear of."""
+
+        async def act() -> None:
+            try:
+                await deed
+            except LauncherError as error:
+                self.report(error)
+
+        self._scope.spawn(act(), name=name)
+
+    def _get_ollama(self) -> None:
+        self._open(_GET_OLLAMA)
+
+    def _open(self, url: str) -> None:
+        if sys.platform == "linux" and shutil.which("xdg-open"):
+            # Not through Qt: a browser must not inherit what a bundle has changed in our environment.
+            _start_detached(["xdg-open", url])
+        else:
+            QDesktopServices.openUrl(QUrl(url))
+
+    def _open_demo(self) -> None:
+        _start_detached(self_command("--demo"))
+
+    async def _watch_free_space(self, core: Core) -> None:
+        while True:
+            folder = core.models_folder
+            self.window.footer.show_free_space(None if folder is None else await run_blocking(_free_bytes, folder))
+            await asyncio.sleep(_SPACE_EVERY_S)
+
+
+# --- what needs no window ---------------------------------------------------------------------------------------------
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("app", text)
+
+
+def _move_folders_to_demo() -> None:
+    """Give this process, and what it starts, folders that hold nothing real."""
+    folder = paths.state_dir() / "demo"
+    os.environ["LAUNCHER_CONFIG_DIR"] = str(folder / "config")
+    os.environ["LAUNCHER_STATE_DIR"] = str(folder)
+
+
+def _own_instance(notices: list[StorageError]) -> SingleInstance | None:
+    try:
+        return SingleInstance(paths.ensure_dir(paths.state_dir()))
+    except StorageError as error:
+        notices.append(error)
+        return None
+
+
+def _import_heavy() -> None:
+    """Import what the services need, and what the first request does. In a thread."""
+    for name in ("launcher.core", "launcher.diagnostics", "launcher.ui.tray", "PySide6.QtNetwork"):
+        with contextlib.suppress(ImportError) if name == "PySide6.QtNetwork" else contextlib.nullcontext():
+            importlib.import_module(name)
+
+
+def _unknown_server(error: LauncherError) -> ServerStatus:
+    return ServerStatus(
+        ServerState.FAILED, None, address="", local=False, exposed=False, reason=error.title, hint=error.hint
+    )
+
+
+def _start_detached(command: Sequence[str]) -> None:
+    process = QProcess()
+    process.setProgram(command[0])
+    process.setArguments(list(command[1:]))
+    environment = QProcessEnvironment()
+    for name, value in child_environment().items():
+        environment.insert(name, value)
+    process.setProcessEnvironment(environment)
+    if not process.startDetached():
+        _log.warning("%s cannot be started: %s", command[0], process.errorString())
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """Tell what is free where ``folder`` is, or will be."""
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(place).free
+    return None
+
+
+def _read_notices() -> set[str]:
+    try:
+        return set((paths.state_dir() / _NOTICES_NAME).read_text(encoding="utf-8").split())
+    except (OSError, ValueError, StorageError):
+        return set()
+
+
+def _write_notices(told: frozenset[str]) -> None:
+    # Lost, it costs a person one sentence more.
+    with contextlib.suppress(OSError, StorageError):
+        (paths.state_dir() / _NOTICES_NAME).write_text("\n".join(sorted(told)) + "\n", encoding="utf-8")
+
+
+def _give_up() -> None:
+    """Write down where every thread hangs, and end."""
+    with (
+        contextlib.suppress(OSError, StorageError, ValueError),
+        (paths.log_dir() / "launcher.log").open("a", encoding="utf-8") as log,
+    ):
+        log.write("the launcher did not end by itself\n")
+        log.flush()
+        faulthandler.dump_traceback(log)
+    os._exit(_WATCHDOG_CODE)
