@@ -1,0 +1,149 @@
+"""The first screen: what the server is, what is loaded, what is being downloaded, and the next step of each.
+
+Renders the store. Times tick here, from what the snapshots say; nobody is asked for them.
+"""
+
+# ruff: noqa: N802 - Qt names the methods that it calls
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from launcher.domain.server import ServerState
+from launcher.ui.pace import Pace
+from launcher.ui.store import Store
+from launcher.ui.theme import Theme
+from launcher.ui.widgets.loaded_models import LoadedModelsCard
+from launcher.ui.widgets.next_steps import NextStepsCard
+from launcher.ui.widgets.running_downloads import DownloadsCard
+from launcher.ui.widgets.server_card import ServerCard
+
+_TICK_MS = 1000
+
+
+class ServerPage(QWidget):
+    """``now_s`` is seconds since the epoch, as the snapshots tell times."""
+
+    start_requested = Signal()
+    stop_requested = Signal()
+    restart_requested = Signal()
+    unload_requested = Signal(str)
+    cancel_requested = Signal(str)
+    """Stop a download; what is on disk stays, and it can go on later."""
+    page_requested = Signal(str)
+    choose_binary_requested = Signal()
+    get_ollama_requested = Signal()
+    demo_requested = Signal()
+
+    def __init__(
+        self,
+        store: Store,
+        theme: Theme,
+        *,
+        now_s: Callable[[], float] = time.time,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName("server-page")
+        self.setAccessibleName(self.tr("Server"))
+        self._store = store
+
+        self._card = ServerCard(theme, now_s)
+        self._card.start_requested.connect(self.start_requested)
+        self._card.stop_requested.connect(self.stop_requested)
+        self._card.restart_requested.connect(self.restart_requested)
+        self._card.page_requested.connect(self.page_requested)
+        self._steps: NextStepsCard | None = None
+        self._loaded = LoadedModelsCard(theme, now_s)
+        self._loaded.unload_requested.connect(self.unload_requested)
+        self._loaded.page_requested.connect(self.page_requested)
+        self._downloads = DownloadsCard()
+        self._downloads.cancel_requested.connect(self.cancel_requested)
+        self._downloads.page_requested.connect(self.page_requested)
+
+        content = QWidget()
+        self._column = QVBoxLayout(content)
+        self._column.setContentsMargins(24, 20, 24, 24)
+        self._column.setSpacing(16)
+        self._column.addWidget(self._card)
+        self._column.addWidget(self._loaded)
+        self._column.addWidget(self._downloads)
+        self._column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        scroll.setWidget(content)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+
+        self._clock = QTimer(self, interval=_TICK_MS)
+        self._clock.timeout.connect(self._on_tick)
+        self._pace = Pace(self._draw_transfers, self)
+        store.server_changed.connect(self.show_server)
+        store.models_changed.connect(self.show_server)
+        store.transfers_changed.connect(self.show_transfers)
+        self.show_server()
+        self._draw_transfers()
+
+    def show_server(self) -> None:
+        """Show what the store knows of server and models."""
+        status, models = self._store.server, self._store.models
+        self._card.show_status(status, models)
+        checking = status is None or status.state is ServerState.CHECKING
+        missing = status is not None and status.state is ServerState.NOT_INSTALLED
+        if missing and self._steps is None:
+            self._steps = self._make_steps()
+        if self._steps is not None:
+            self._steps.setVisible(missing)
+        self._loaded.setVisible(not missing and not checking)
+        self._loaded.show_models(status, models)
+        self._downloads.setVisible(bool(self._store.transfers) or not (missing or checking))
+        self._tick_or_rest()
+
+    def show_transfers(self) -> None:
+        """Show what the store knows of downloads, at most 30 times a second and only while somebody looks."""
+        if self.isVisible():
+            self._pace.wish()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        self._on_tick()
+        self._draw_transfers()
+        self._tick_or_rest()
+        super().showEvent(event)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        self._clock.stop()
+        super().hideEvent(event)
+
+    def _make_steps(self) -> NextStepsCard:
+        steps = NextStepsCard()
+        steps.get_ollama_requested.connect(self.get_ollama_requested)
+        steps.choose_binary_requested.connect(self.choose_binary_requested)
+        steps.demo_requested.connect(self.demo_requested)
+        self._column.insertWidget(1, steps)
+        return steps
+
+    def _draw_transfers(self) -> None:
+        self._downloads.show_transfers(self._store.transfers)
+        if self._store.transfers:
+            self._downloads.setVisible(True)
+
+    def _tick_or_rest(self) -> None:
+        status = self._store.server
+        ticking = (status is not None and status.started_at is not None) or self._loaded.ticking
+        if ticking and self.isVisible():
+            if not self._clock.isActive():
+                self._clock.start()
+        else:
+            self._clock.stop()
+
+    def _on_tick(self) -> None:
+        self._card.show_time()
+        self._loaded.show_time()

@@ -1,0 +1,200 @@
+"""The card of the models in memory: where each lies, how long it stays, and the way to let it go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from launcher.domain.models import InstalledModel, LoadedModel, Models
+from launcher.domain.server import ANSWERING, ServerState, ServerStatus
+from launcher.ui.phrases import SEPARATOR
+from launcher.ui.theme import TextKind, Theme
+from launcher.ui.units import count_text, duration_text, size_text
+from launcher.ui.widgets.card import Card, kind_label
+from launcher.ui.widgets.elided_label import ElidedLabel
+from launcher.ui.widgets.empty_state import EmptyState
+from launcher.ui.widgets.split_bar import SplitBar
+
+_FOR_EVER_S = 365 * 86_400.0
+"""``keep_alive: -1`` is told as a date centuries away."""
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("loaded-models", text)
+
+
+def stay_words(model: LoadedModel, now_s: float) -> str:
+    """``leaves in 4 min 12 s``; ``now_s`` is seconds since the epoch."""
+    if model.expires_at is None:
+        return _tr("stays loaded")
+    left_s = model.expires_at.timestamp() - now_s
+    if left_s > _FOR_EVER_S:
+        return _tr("stays loaded")
+    if left_s <= 0:
+        return _tr("leaves when it is idle")
+    return _tr("leaves in {duration}").format(duration=duration_text(left_s))
+
+
+def place_words(model: LoadedModel) -> str:
+    """``4.1 GB GPU + 1.3 GB memory · context 4,096``."""
+    on_gpu_bytes = min(model.size_vram_bytes, model.size_bytes)
+    in_memory_bytes = model.size_bytes - on_gpu_bytes
+    if not model.size_bytes:
+        place = ""
+    elif not in_memory_bytes:
+        place = _tr("{size} on the GPU").format(size=size_text(on_gpu_bytes))
+    elif not on_gpu_bytes:
+        place = _tr("{size} in memory, on the processor alone").format(size=size_text(in_memory_bytes))
+    else:
+        place = _tr("{gpu} GPU + {memory} memory").format(
+            gpu=size_text(on_gpu_bytes), memory=size_text(in_memory_bytes)
+        )
+    context = ""
+    if model.context_length is not None:
+        context = _tr("context {count}").format(count=count_text(model.context_length))
+    return SEPARATOR.join(filter(None, (place, context)))
+
+
+class _Row(QWidget):
+    """One loaded model."""
+
+    unload_requested = Signal(str)
+
+    def __init__(self, theme: Theme, name: str) -> None:
+        super().__init__()
+        self._model: LoadedModel | None = None
+        self._name = ElidedLabel(name, mode=Qt.TextElideMode.ElideMiddle)
+        self._name.setProperty("kind", "strong")
+        self._kind = ElidedLabel()
+        self._kind.setProperty("kind", "second")
+        self._stay = kind_label("", TextKind.BODY)
+        self._stay.setProperty("kind", "second")
+        self._unload = QPushButton(self.tr("Unload"))
+        self._unload.setObjectName("unload-button")
+        self._unload.setAccessibleName(self.tr("Unload {model}").format(model=name))
+        self._unload.setProperty("kind", "link")
+        self._unload.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._unload.clicked.connect(lambda: self.unload_requested.emit(name))
+        self._bar = SplitBar(theme)
+        self._place = ElidedLabel()
+        self._place.setProperty("kind", "small")
+        first = QHBoxLayout()
+        first.setSpacing(12)
+        first.addWidget(self._name)
+        first.addWidget(self._kind)
+        first.addStretch(1)
+        first.addWidget(self._stay)
+        first.addWidget(self._unload)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 8)
+        layout.setSpacing(5)
+        layout.addLayout(first)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._place)
+
+    def show_model(self, model: LoadedModel, installed: InstalledModel | None, now_s: float) -> None:
+        self._model = model
+        kind = (installed.parameter_size, installed.quantization) if installed is not None else ()
+        self._kind.setText(SEPARATOR.join(filter(None, kind)))
+        words = place_words(model)
+        self._place.setText(words)
+        part = min(model.size_vram_bytes / model.size_bytes, 1.0) if model.size_bytes else 0.0
+        self._bar.show_split(part, words)
+        self._bar.setVisible(bool(model.size_bytes))
+        self.show_time(now_s)
+
+    def show_time(self, now_s: float) -> None:
+        if self._model is not None:
+            self._stay.setText(stay_words(self._model, now_s))
+
+
+class LoadedModelsCard(Card):
+    """``now_s`` is seconds since the epoch."""
+
+    unload_requested = Signal(str)
+    page_requested = Signal(str)
+
+    def __init__(self, theme: Theme, now_s: Callable[[], float], parent: QWidget | None = None) -> None:
+        super().__init__(QCoreApplication.translate("loaded-models", "Loaded models"), parent)
+        self.setObjectName("loaded-models-card")
+        self._theme = theme
+        self._now_s = now_s
+        self._rows: dict[str, _Row] = {}
+        self._unload_all = QPushButton(self.tr("Unload all"))
+        self._unload_all.setObjectName("unload-all-button")
+        self._unload_all.setAccessibleName(self._unload_all.text())
+        self._unload_all.setProperty("kind", "link")
+        self._unload_all.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._unload_all.clicked.connect(self._on_unload_all_clicked)
+        self.add_action(self._unload_all)
+        self._empty = EmptyState("")
+        self._download = self._empty.add_button(
+            self.tr("Download a model"), "download-first-model-button", primary=True
+        )
+        self._download.clicked.connect(lambda: self.page_requested.emit("downloads"))
+        self._choose = self._empty.add_button(self.tr("Show my models"), "show-models-button")
+        self._choose.clicked.connect(lambda: self.page_requested.emit("models"))
+        self.body.addWidget(self._empty)
+
+    @property
+    def ticking(self) -> bool:
+        """True while a time left is shown."""
+        return any(row.isVisible() for row in self._rows.values())
+
+    def show_models(self, status: ServerStatus | None, models: Models | None) -> None:
+        answering = status is not None and status.state in ANSWERING
+        loaded = (models.loaded or ()) if answering and models is not None else ()
+        installed = {each.name: each for each in (models.installed or ())} if models is not None else {}
+        names = [model.name for model in loaded]
+        for name in [name for name in self._rows if name not in names]:
+            row = self._rows.pop(name)
+            self.body.removeWidget(row)
+            row.hide()
+            row.deleteLater()
+        for place, model in enumerate(loaded):
+            if model.name not in self._rows:
+                row = self._rows[model.name] = _Row(self._theme, model.name)
+                row.unload_requested.connect(self.unload_requested)
+                self.body.insertWidget(place, row)
+            self._rows[model.name].show_model(model, installed.get(model.name), self._now_s())
+        self._unload_all.setVisible(len(loaded) > 1)
+        self._empty.setVisible(not loaded)
+        if not loaded:
+            self._show_empty(status, models)
+
+    def show_time(self) -> None:
+        """Bring the times left up to now."""
+        now_s = self._now_s()
+        for row in self._rows.values():
+            row.show_time(now_s)
+
+    def _show_empty(self, status: ServerStatus | None, models: Models | None) -> None:
+        answering = status is not None and status.state in ANSWERING
+        nothing_installed = answering and models is not None and models.installed == ()
+        unknown = answering and (models is None or models.loaded is None)
+        self._download.setVisible(nothing_installed)
+        self._choose.setVisible(answering and not nothing_installed and not unknown)
+        if nothing_installed:
+            self._empty.show_text(
+                self.tr("No model is installed yet"),
+                self.tr("Download a small one to begin with. It stays on this computer."),
+            )
+        elif unknown:
+            self._empty.show_text(self.tr("Looking what is loaded…"))
+        elif answering:
+            self._empty.show_text(
+                self.tr("No model is loaded"),
+                self.tr("A model is loaded when a program uses it, and leaves when it has been idle for a while."),
+            )
+        elif status is not None and status.state in (ServerState.STARTING, ServerState.CHECKING):
+            self._empty.show_text(self.tr("No model is loaded"))
+        else:
+            self._empty.show_text(
+                self.tr("No model is loaded"), self.tr("Models are loaded once Ollama runs and a program uses them.")
+            )
+
+    def _on_unload_all_clicked(self) -> None:
+        for name in list(self._rows):
+            self.unload_requested.emit(name)

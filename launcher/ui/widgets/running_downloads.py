@@ -1,0 +1,124 @@
+"""The card of the running downloads: at most three, each with its bar, and how many more there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from launcher.domain.transfer import Phase, Transfer
+from launcher.ui.phrases import SEPARATOR, amount_words, pace_words, phase_phrase, transfer_words
+from launcher.ui.theme import Role, TextKind
+from launcher.ui.units import count_text, percent_text
+from launcher.ui.widgets.card import Card, kind_label, restyle
+from launcher.ui.widgets.elided_label import ElidedLabel
+from launcher.ui.widgets.progress import ThinProgressBar
+
+MOST_ROWS = 3
+
+_RESTING = (Phase.QUEUED, Phase.PAUSED)
+
+
+class TransferRow(QWidget):
+    """One download: name, words, the way to stop it, and its bar."""
+
+    cancel_requested = Signal(str)
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name = ElidedLabel(name, mode=Qt.TextElideMode.ElideMiddle)
+        self._name.setProperty("kind", "strong")
+        self._words = ElidedLabel()
+        self._words.setProperty("kind", "second")
+        self._cancel = QPushButton(self.tr("Pause"))
+        self._cancel.setObjectName("transfer-pause-button")
+        self._cancel.setAccessibleName(self.tr("Pause the download of {model}").format(model=name))
+        self._cancel.setProperty("kind", "link")
+        self._cancel.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._cancel.clicked.connect(lambda: self.cancel_requested.emit(name))
+        self._bar = ThinProgressBar()
+        self._bar.setObjectName("transfer-progress")
+        first = QHBoxLayout()
+        first.setSpacing(12)
+        first.addWidget(self._name)
+        first.addWidget(self._words)
+        first.addStretch(1)
+        first.addWidget(self._cancel)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 4)
+        layout.setSpacing(5)
+        layout.addLayout(first)
+        layout.addWidget(self._bar)
+
+    def show_transfer(self, transfer: Transfer) -> None:
+        phrase = phase_phrase(transfer.phase)
+        words = SEPARATOR.join(filter(None, (transfer_words(transfer), amount_words(transfer), pace_words(transfer))))
+        self._words.setText(words)
+        kind = "warn" if phrase.text_role is Role.WARN else "second"
+        if self._words.property("kind") != kind:
+            self._words.setProperty("kind", kind)
+            restyle(self._words)
+        self._bar.show_permille(transfer.permille, phrase.role, moving=phrase.moving)
+        part = percent_text(transfer.permille) if transfer.permille is not None else ""
+        self._bar.setAccessibleName(" ".join(filter(None, (transfer.model, part))))
+        self._bar.setAccessibleDescription(words)
+
+
+class DownloadsCard(Card):
+    """What is running now; everything else is on its page."""
+
+    cancel_requested = Signal(str)
+    page_requested = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(QCoreApplication.translate("downloads-card", "Downloads"), parent)
+        self.setObjectName("downloads-card")
+        self._rows: dict[str, TransferRow] = {}
+        self._open = QPushButton(self.tr("Open downloads"))
+        self._open.setObjectName("open-downloads-button")
+        self._open.setAccessibleName(self._open.text())
+        self._open.setProperty("kind", "link")
+        self._open.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._open.clicked.connect(lambda: self.page_requested.emit("downloads"))
+        self.add_action(self._open)
+        self._rest = kind_label("", TextKind.BODY)
+        self._rest.setObjectName("downloads-rest")
+        self._rest.setProperty("kind", "second")
+        self._rest.setWordWrap(True)
+        self.body.addWidget(self._rest)
+        self.show_transfers(())
+
+    def show_transfers(self, transfers: Sequence[Transfer]) -> None:
+        running = [each for each in transfers if not each.phase.ended and each.phase not in _RESTING]
+        shown = running[:MOST_ROWS]
+        names = [each.model for each in shown]
+        for name in [name for name in self._rows if name not in names]:
+            row = self._rows.pop(name)
+            self.body.removeWidget(row)
+            row.hide()
+            row.deleteLater()
+        for place, transfer in enumerate(shown):
+            if transfer.model not in self._rows:
+                row = self._rows[transfer.model] = TransferRow(transfer.model)
+                row.cancel_requested.connect(self.cancel_requested)
+                self.body.insertWidget(place, row)
+            self._rows[transfer.model].show_transfer(transfer)
+        words = self._rest_words(transfers, len(running) - len(shown))
+        if not shown and not words:
+            words = self.tr("Nothing is being downloaded.")
+        self._rest.setText(words)
+        self._rest.setVisible(bool(words))
+
+    def _rest_words(self, transfers: Sequence[Transfer], more: int) -> str:
+        parts = [self.tr("{count} more running").format(count=count_text(more))] if more else []
+        for phase, words in (
+            (Phase.QUEUED, self.tr("{count} queued")),
+            (Phase.PAUSED, self.tr("{count} paused")),
+            (Phase.FAILED, self.tr("{count} failed")),
+            (Phase.DONE, self.tr("{count} done")),
+        ):
+            count = sum(1 for each in transfers if each.phase is phase)
+            if count:
+                parts.append(words.format(count=count_text(count)))
+        return SEPARATOR.join(parts)
