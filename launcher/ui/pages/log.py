@@ -1,0 +1,265 @@
+"""What the server writes: followed, filtered, copied.
+
+Lines come in through :meth:`LogPage.append`, already masked; nothing here reads a file. They are kept up to a bound
+and put on screen in batches, at most 30 times a second and only while somebody looks.
+"""
+
+# ruff: noqa: N802 - Qt names the methods that it calls
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QFontDatabase, QGuiApplication, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from launcher.domain.server import ANSWERING, Owner
+from launcher.ui.pace import Pace
+from launcher.ui.store import Store
+from launcher.ui.theme import Role, TextKind, Theme
+from launcher.ui.units import count_text
+from launcher.ui.widgets.card import kind_label
+from launcher.ui.widgets.empty_state import EmptyState
+
+MOST_LINES = 20_000
+
+_BATCH = 2_000
+"""Lines put on screen within one frame: what comes at once when the page is opened is spread over several."""
+_FILTER_AFTER_MS = 120
+
+# What would be drawn as a box, or move the cursor of a terminal.
+_UNSEEN = dict.fromkeys((*range(0x09), *range(0x0A, 0x20), 0x7F))
+
+
+class LogPage(QWidget):
+    """One page, built when it is first shown; lines may come before that and while it is hidden."""
+
+    open_folder_requested = Signal()
+    page_requested = Signal(str)
+
+    def __init__(self, store: Store, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("log-page")
+        self.setAccessibleName(self.tr("Log"))
+        self._store = store
+        self._theme = theme
+        self._lines: deque[str] = deque(maxlen=MOST_LINES)
+        self._waiting: deque[str] = deque(maxlen=MOST_LINES)
+        """Lines that match and are not on screen yet."""
+        self._shown_count = 0
+        self._needle = ""
+        self._writing = False
+
+        title = kind_label(self.tr("Log"), TextKind.PAGE_TITLE)
+        self._count = kind_label("", TextKind.SECOND)
+        self._count.setObjectName("log-count")
+        self._count.setProperty("kind", "small")
+        self.filter_field = QLineEdit()
+        self.filter_field.setObjectName("log-filter-field")
+        self.filter_field.setAccessibleName(self.tr("Show only lines with this text"))
+        self.filter_field.setPlaceholderText(self.tr("Filter"))
+        self.filter_field.setClearButtonEnabled(True)
+        self.filter_field.setMaximumWidth(320)
+        self.follow_button = self._button("log-follow-button", self.tr("Follow"))
+        self.follow_button.setCheckable(True)
+        self.follow_button.setChecked(True)
+        self.follow_button.setToolTip(self.tr("Keep the newest line in view"))
+        self.copy_button = self._button("log-copy-button", self.tr("Copy all"))
+        self._folder_button = self._button("log-folder-button", self.tr("Open folder"))
+
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        head.addWidget(title)
+        head.addSpacing(8)
+        head.addWidget(self.filter_field, 1)
+        head.addStretch(1)
+        for button in (self.follow_button, self.copy_button, self._folder_button):
+            head.addWidget(button)
+
+        self.text = QPlainTextEdit()
+        self.text.setObjectName("log-text")
+        self.text.setAccessibleName(self.tr("Output of the server"))
+        self.text.setReadOnly(True)
+        self.text.setUndoRedoEnabled(False)
+        self.text.setMaximumBlockCount(MOST_LINES)
+        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.text.setWordWrapMode(self.text.wordWrapMode().NoWrap)
+        self.text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.text.document().setDocumentMargin(10)
+        self._empty = EmptyState("")
+        self._to_server = self._empty.add_button(self.tr("Go to the server"), "log-to-server-button")
+        self._to_server.clicked.connect(lambda: self.page_requested.emit("server"))
+        self._clear = self._empty.add_button(self.tr("Show all lines"), "log-clear-filter-button")
+        self._clear.clicked.connect(self.filter_field.clear)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(self.text)
+
+        column = QVBoxLayout(self)
+        column.setContentsMargins(24, 20, 24, 12)
+        column.setSpacing(12)
+        column.addLayout(head)
+        column.addWidget(self._stack, 1)
+        column.addWidget(self._count)
+
+        self._pace = Pace(self._draw, self)
+        self._filtering = QTimer(self, interval=_FILTER_AFTER_MS, singleShot=True)
+        self._filtering.timeout.connect(self._on_filter_settled)
+        self.filter_field.textChanged.connect(lambda: self._filtering.start())
+        self.filter_field.returnPressed.connect(self._on_filter_settled)
+        self.follow_button.toggled.connect(self._on_follow_toggled)
+        self.copy_button.clicked.connect(self.copy)
+        self._folder_button.clicked.connect(self.open_folder_requested)
+        self.text.copyAvailable.connect(self._on_selection_changed)
+        self.text.verticalScrollBar().valueChanged.connect(self._on_scrolled)
+        find = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
+        find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        find.activated.connect(self._on_find)
+        store.server_changed.connect(self._show_emptiness)
+        theme.changed.connect(self._on_theme_changed)
+        self._on_theme_changed()
+        self._show_emptiness()
+
+    def append(self, lines: Sequence[str]) -> None:
+        """Take over lines that the server has written since, oldest first."""
+        clean = [line.translate(_UNSEEN) for line in lines]
+        self._lines.extend(clean)
+        self._waiting.extend(self._matching(clean))
+        if self.isVisible():
+            self._pace.wish()
+
+    def clear(self) -> None:
+        """Forget all lines: another log is shown from here on."""
+        self._lines.clear()
+        self._rewrite()
+
+    def copy(self) -> None:
+        """Put the selection on the clipboard, or all that the filter lets through."""
+        cursor = self.text.textCursor()
+        if cursor.hasSelection():
+            # Qt separates blocks by U+2029 there.
+            words = cursor.selectedText().replace("\u2029", "\n")
+        else:
+            words = "\n".join(self._matching(self._lines))
+        QGuiApplication.clipboard().setText(words)
+
+    @property
+    def following(self) -> bool:
+        return self.follow_button.isChecked()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._pace.wish()
+
+    def _matching(self, lines: Iterable[str]) -> list[str]:
+        if not self._needle:
+            return list(lines)
+        return [line for line in lines if self._needle in line.casefold()]
+
+    def _draw(self) -> None:
+        if self._waiting:
+            batch = list(islice(self._waiting, _BATCH))
+            for _ in batch:
+                self._waiting.popleft()
+            self._write(batch)
+            if self._waiting:
+                self._pace.wish()
+        self._show_emptiness()
+
+    def _write(self, batch: list[str]) -> None:
+        bar = self.text.verticalScrollBar()
+        self._writing = True
+        self.text.appendPlainText("\n".join(batch))
+        self._shown_count = min(self._shown_count + len(batch), MOST_LINES)
+        if self.following:
+            bar.setValue(bar.maximum())
+        self._writing = False
+
+    def _rewrite(self) -> None:
+        """Begin anew with what matches."""
+        self._writing = True
+        self.text.clear()
+        self._writing = False
+        self._shown_count = 0
+        self._waiting.clear()
+        self._waiting.extend(self._matching(self._lines))
+        self._draw()
+
+    def _show_emptiness(self) -> None:
+        count = self._shown_count + len(self._waiting)
+        total = len(self._lines)
+        if self._needle:
+            words = self.tr("{count} of {total} lines").format(count=count_text(count), total=count_text(total))
+        else:
+            words = self.tr("{count} lines").format(count=count_text(total)) if total != 1 else self.tr("1 line")
+        self._count.setText(words)
+        self._count.setVisible(total > 0)
+        self.copy_button.setEnabled(count > 0)
+        self._stack.setCurrentWidget(self.text if count else self._empty)
+        if count:
+            return
+        self._clear.setVisible(total > 0)
+        self._to_server.setVisible(total == 0)
+        if total:
+            self._empty.show_text(self.tr("No line has this text"))
+            return
+        status = self._store.server
+        if status is not None and status.state in ANSWERING and status.owner is not Owner.OURS:
+            self._empty.show_text(
+                self.tr("No log here"),
+                self.tr("This Ollama was not started by the launcher: what it writes goes elsewhere."),
+            )
+        else:
+            self._empty.show_text(self.tr("No log yet"), self.tr("It begins when the launcher starts Ollama."))
+
+    def _button(self, name: str, words: str) -> QPushButton:
+        button = QPushButton(words)
+        button.setObjectName(name)
+        button.setAccessibleName(words)
+        return button
+
+    def _on_filter_settled(self) -> None:
+        self._filtering.stop()
+        needle = self.filter_field.text().strip().casefold()
+        if needle != self._needle:
+            self._needle = needle
+            self._rewrite()
+
+    def _on_follow_toggled(self, follow: bool) -> None:
+        bar = self.text.verticalScrollBar()
+        if follow and bar.value() != bar.maximum():
+            bar.setValue(bar.maximum())
+
+    def _on_scrolled(self, value: int) -> None:
+        if not self._writing:
+            self.follow_button.setChecked(value >= self.text.verticalScrollBar().maximum())
+
+    def _on_selection_changed(self, selected: bool) -> None:
+        words = self.tr("Copy selection") if selected else self.tr("Copy all")
+        self.copy_button.setText(words)
+        self.copy_button.setAccessibleName(words)
+
+    def _on_find(self) -> None:
+        self.filter_field.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.filter_field.selectAll()
+
+    def _on_theme_changed(self) -> None:
+        font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+        font.setPointSizeF(self._theme.font(TextKind.SECOND).pointSizeF())
+        self.text.setFont(font)
+        self.follow_button.setIcon(self._theme.icon("follow", Role.TEXT_SECOND, Role.ACCENT))
+        self.copy_button.setIcon(self._theme.icon("copy"))
+        self._folder_button.setIcon(self._theme.icon("folder"))
