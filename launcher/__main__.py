@@ -1,24 +1,50 @@
-"""The entry: the command line. Imports as little as it can, so that a command answers at once."""
+"""The entry: the window, or the command line where a command is given.
+
+Imports as little as it can: a command answers at once, and the window is painted before the rest is there.
+"""
 
 from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
+
+from launcher.environment import has_display
+
+# What a desktop entry, a link and a person who double-clicks start with needs no parser.
+_PLAIN_OPTIONS = {"--demo": "demo", "--hidden": "hidden"}
 
 
 def main() -> int:
-    """Run one command; the return value is the exit code."""
+    """Open the window or run one command; the return value is the exit code."""
     # Of the CPU time of a short command, looking for garbage takes 5 % while it imports and 10 % when it ends. What
-    # lasts longer turns the collector on (cli/run.py).
+    # lasts longer turns the collector on (cli/run.py, app.py).
     gc.disable()
     try:
+        arguments = sys.argv[1:]
+        if has_display() and all(argument in _PLAIN_OPTIONS for argument in arguments):
+            named = {_PLAIN_OPTIONS[argument] for argument in arguments}
+            return open_window(demo="demo" in named, hidden="hidden" in named)
         from launcher.cli.main import main as run_command_line
 
-        return run_command_line(sys.argv[1:])
+        return run_command_line(arguments, open_window)
     except KeyboardInterrupt:
         return 130
     finally:
         gc.freeze()
+
+
+def open_window(*, host: str | None = None, demo: bool = False, hidden: bool = False, pulls: Sequence[str] = ()) -> int:
+    """Show the window, or raise the one that runs; returns the exit code when it has been quit."""
+    try:
+        from launcher.app import main as run_window
+    except ImportError as error:
+        if not (error.name or "").startswith("PySide6"):
+            raise
+        # A library of the system is missing, e.g. libEGL.so.1; all else works without it.
+        print(f"Error: The window cannot be shown ({error}). The commands work all the same: --help.", file=sys.stderr)
+        return 1
+    return run_window(host=host, demo=demo, hidden=hidden, pulls=pulls)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,14 @@ def self_command(*args: str) -> list[str]:
     return [str(_with_console(Path(sys.executable))), *args]
 
 
+def has_display(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether a window can be shown here; ``QT_QPA_PLATFORM`` counts, for who sets it knows why."""
+    if not sys.platform.startswith("linux"):
+        return True
+    environ = os.environ if environ is None else environ
+    return any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+
+
 def is_frozen() -> bool:
     """Tell whether we run from a bundle rather than from Python source."""
     return bool(getattr(sys, "frozen", False))

@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The window's composition root: nobody but the entry imports it, and that one late.
     # The settings are read before the first paint, which shows light or dark; the services follow after it.
     "app": {"ui", "core", "loop", "domain", "settings", *_LEAVES},
-    "__main__": {"cli", "app"},
+    "__main__": {"cli", "app", "environment"},
 }
 
 # Package -> what it may import that is neither ours nor Python's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import Protocol
 
 import click
 
@@ -12,9 +13,21 @@ from launcher import __version__
 from launcher.cli import output
 from launcher.cli.failures import Exit, exit_code
 from launcher.cli.session import Session, shared_options
+from launcher.domain.names import ModelName
+from launcher.environment import has_display
 from launcher.errors import LauncherError
 
 PROGRAM = "ollama-launcher"
+
+
+class OpenWindow(Protocol):
+    """Shows the window and returns its exit code; handed in, because nothing here knows Qt."""
+
+    def __call__(self, *, host: str | None, demo: bool, hidden: bool, pulls: Sequence[str]) -> int: ...
+
+
+class NoDisplay(LauncherError):
+    """A window was asked for where none can be shown."""
 
 
 class LazyGroup(click.Group):
@@ -69,12 +82,29 @@ def models(session: Session) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
+@click.option("--demo", is_flag=True, help="Open the window on a simulated Ollama; nothing real is touched.")
+@click.option("--hidden", is_flag=True, help="Open the window in the tray.")
+@click.option("--pull", "pulls", multiple=True, metavar="NAME", help="Open the window and download a model.")
 @shared_options
 @click.pass_context
-def root(context: click.Context, session: Session) -> int:
-    """Start, watch and stop a local Ollama, and download models."""
+def root(context: click.Context, session: Session, demo: bool, hidden: bool, pulls: tuple[str, ...]) -> int:
+    """Start, watch and stop a local Ollama, and download models.
+
+    Without a command the window is opened, or the one that is open comes to the front.
+    """
+    wants_window = demo or hidden or bool(pulls)
     if context.invoked_subcommand is not None:
+        if wants_window:
+            raise click.UsageError("--demo, --hidden and --pull are for the window: leave the command out.")
         return Exit.DONE
+    names = [ModelName.parse(name).display for name in pulls]
+    if session.open_window is not None and has_display() and not session.as_json:
+        return session.open_window(host=session.host, demo=demo, hidden=hidden, pulls=names)
+    if wants_window:
+        raise NoDisplay(
+            "There is no display here, so no window can be shown.",
+            hint="The commands do the same work: see --help.",
+        )
     from launcher.cli.run import run
     from launcher.cli.server import show_status
 
@@ -86,11 +116,14 @@ def root(context: click.Context, session: Session) -> int:
     return Exit.DONE
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code. Only what nobody foresaw is raised."""
+def main(arguments: Sequence[str], open_window: OpenWindow | None = None) -> int:
+    """Run one command, or open the window where none is given; returns the exit code.
+
+    Only what nobody foresaw is raised. Without ``open_window``, or a display, no command means ``status`` and help.
+    """
     output.prepare()
     try:
-        code = _invoke(arguments)
+        code = _invoke(arguments, open_window)
         output.finish()
     except output.OutputGone:
         output.give_up_output()
@@ -102,12 +135,14 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _invoke(arguments: Sequence[str]) -> int:
+def _invoke(arguments: Sequence[str], open_window: OpenWindow | None) -> int:
     try:
         from launcher.diagnostics import install_last_resort_handlers
 
         install_last_resort_handlers()
-        code = root.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=Session())
+        code = root.main(
+            list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=Session(open_window=open_window)
+        )
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.Abort:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from launcher.cli.main import OpenWindow
 
 
 @dataclass(slots=True)
@@ -17,6 +20,8 @@ class Session:
     host: str | None = None
     """``--host``; None: the setting, OLLAMA_HOST or the default decide."""
     as_json: bool = False
+    open_window: OpenWindow | None = None
+    """None: no window can be opened from here."""
 
 
 Command = Callable[..., int | None]

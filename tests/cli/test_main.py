@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from launcher import __version__
+from launcher.cli.main import main
 from tests.cli.launched import ROOT, Launched
 from tests.support.nobody import AsNobody
 
@@ -34,13 +35,53 @@ def python(source: str, *, environment: dict[str, str] | None = None) -> subproc
     )
 
 
-def test_without_a_command_there_are_state_and_help(launched: Launched) -> None:
-    ended = launched.run()
+NO_DISPLAY = {"QT_QPA_PLATFORM": None, "DISPLAY": None, "WAYLAND_DISPLAY": None}
+
+
+def test_without_a_command_and_a_display_there_are_state_and_help(launched: Launched) -> None:
+    ended = launched.run(changes=NO_DISPLAY)
     assert ended.code == 0
     assert launched.base_url in ended.out
     assert "Usage: ollama-launcher" in ended.out
     for command in ("status", "start", "stop", "restart", "logs", "models", "demo"):
         assert f"  {command} " in ended.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a display")
+def test_a_window_that_cannot_be_shown_is_a_sentence(launched: Launched) -> None:
+    ended = launched.run("--demo", changes=NO_DISPLAY)
+    assert (ended.code, ended.out, "no display" in ended.err) == (1, "", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wished"),
+    [
+        pytest.param([], {}, id="nothing"),
+        pytest.param(["--host", "box:1", "--hidden"], {"host": "box:1", "hidden": True}, id="host"),
+        pytest.param(["--demo"], {"demo": True}, id="demo"),
+        pytest.param(["--pull", "qwen3:8b", "--pull", "x"], {"pulls": ["qwen3:8b", "x:latest"]}, id="pulls"),
+    ],
+)
+def test_without_a_command_the_window_is_opened(arguments: list[str], wished: dict[str, object]) -> None:
+    asked: list[dict[str, object]] = []
+
+    def open_window(**options: object) -> int:
+        asked.append(options)
+        return 7
+
+    assert main(arguments, open_window) == 7
+    assert asked == [{"host": None, "demo": False, "hidden": False, "pulls": [], **wished}]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--demo", "status"], id="option of the window with a command"),
+        pytest.param(["--pull", "a b"], id="impossible name"),
+    ],
+)
+def test_what_no_window_can_do_is_wrong_usage(arguments: list[str]) -> None:
+    assert main(arguments, lambda **_: pytest.fail("a window was opened")) == 2
 
 
 def test_version(launched: Launched) -> None:
