@@ -152,7 +152,7 @@ TEST_TOOLS = (
 )
 
 # The app's options that are followed by a value: what comes next is no sub-command.
-APP_OPTIONS_WITH_VALUE = ("--host",)
+APP_OPTIONS_WITH_VALUE = ("--host", "--pull")
 # With these the app answers in the terminal.
 APP_OPTIONS_OF_TEXT = ("--help", "-h", "--version")
 
