@@ -189,7 +189,7 @@ class TransferDelegate(QStyledItemDelegate):
         self._draw_bar(painter, bar, transfer.permille or 0, phrase.role, direction)
 
         painter.setFont(theme.font(TextKind.SECOND))
-        part = percent_text(transfer.permille) if transfer.permille is not None else ""
+        part = percent_text(transfer.permille) if transfer.permille else ""
         painter.setPen(theme.color(Role.TEXT_SECOND))
         left_width = self._write_right(painter, second, part, self._second, direction, most=second.width() // 2)
         painter.setPen(theme.color(phrase.text_role))

@@ -15,6 +15,7 @@ from itertools import islice
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QFontDatabase, QGuiApplication, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
+    QCheckBox,
     QHBoxLayout,
     QLineEdit,
     QPlainTextEdit,
@@ -27,7 +28,7 @@ from PySide6.QtWidgets import (
 from launcher.domain.server import ANSWERING, Owner
 from launcher.ui.pace import Pace
 from launcher.ui.store import Store
-from launcher.ui.theme import Role, TextKind, Theme
+from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text
 from launcher.ui.widgets.card import kind_label
 from launcher.ui.widgets.empty_state import EmptyState
@@ -70,22 +71,25 @@ class LogPage(QWidget):
         self.filter_field.setAccessibleName(self.tr("Show only lines with this text"))
         self.filter_field.setPlaceholderText(self.tr("Filter"))
         self.filter_field.setClearButtonEnabled(True)
-        self.filter_field.setMaximumWidth(320)
-        self.follow_button = self._button("log-follow-button", self.tr("Follow"))
-        self.follow_button.setCheckable(True)
-        self.follow_button.setChecked(True)
-        self.follow_button.setToolTip(self.tr("Keep the newest line in view"))
+        self.follow_box = QCheckBox(self.tr("Follow"))
+        self.follow_box.setObjectName("log-follow-box")
+        self.follow_box.setAccessibleName(self.tr("Keep the newest line in view"))
+        self.follow_box.setToolTip(self.follow_box.accessibleName())
+        self.follow_box.setChecked(True)
         self.copy_button = self._button("log-copy-button", self.tr("Copy all"))
         self._folder_button = self._button("log-folder-button", self.tr("Open folder"))
 
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(title)
-        head.addSpacing(8)
-        head.addWidget(self.filter_field, 1)
         head.addStretch(1)
-        for button in (self.follow_button, self.copy_button, self._folder_button):
-            head.addWidget(button)
+        head.addWidget(self.copy_button)
+        head.addWidget(self._folder_button)
+        tools = QHBoxLayout()
+        tools.setSpacing(16)
+        tools.addWidget(self.filter_field, 1)
+        tools.addWidget(self._count)
+        tools.addWidget(self.follow_box)
 
         self.text = QPlainTextEdit()
         self.text.setObjectName("log-text")
@@ -94,7 +98,8 @@ class LogPage(QWidget):
         self.text.setUndoRedoEnabled(False)
         self.text.setMaximumBlockCount(MOST_LINES)
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.text.setWordWrapMode(self.text.wordWrapMode().NoWrap)
+        # Else the style draws a framed square between the two scroll bars.
+        self.text.setCornerWidget(QWidget())
         self.text.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
@@ -109,18 +114,18 @@ class LogPage(QWidget):
         self._stack.addWidget(self.text)
 
         column = QVBoxLayout(self)
-        column.setContentsMargins(24, 20, 24, 12)
+        column.setContentsMargins(24, 20, 24, 24)
         column.setSpacing(12)
         column.addLayout(head)
+        column.addLayout(tools)
         column.addWidget(self._stack, 1)
-        column.addWidget(self._count)
 
         self._pace = Pace(self._draw, self)
         self._filtering = QTimer(self, interval=_FILTER_AFTER_MS, singleShot=True)
         self._filtering.timeout.connect(self._on_filter_settled)
         self.filter_field.textChanged.connect(lambda: self._filtering.start())
         self.filter_field.returnPressed.connect(self._on_filter_settled)
-        self.follow_button.toggled.connect(self._on_follow_toggled)
+        self.follow_box.toggled.connect(self._on_follow_toggled)
         self.copy_button.clicked.connect(self.copy)
         self._folder_button.clicked.connect(self.open_folder_requested)
         self.text.copyAvailable.connect(self._on_selection_changed)
@@ -158,7 +163,7 @@ class LogPage(QWidget):
 
     @property
     def following(self) -> bool:
-        return self.follow_button.isChecked()
+        return self.follow_box.isChecked()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -180,12 +185,15 @@ class LogPage(QWidget):
         self._show_emptiness()
 
     def _write(self, batch: list[str]) -> None:
-        bar = self.text.verticalScrollBar()
+        bar, aside = self.text.verticalScrollBar(), self.text.horizontalScrollBar()
+        aside_value = aside.value()
         self._writing = True
         self.text.appendPlainText("\n".join(batch))
         self._shown_count = min(self._shown_count + len(batch), MOST_LINES)
         if self.following:
             bar.setValue(bar.maximum())
+        # Where the cursor is at the end of the text, Qt follows it to the end of a long line, too.
+        aside.setValue(aside_value)
         self._writing = False
 
     def _rewrite(self) -> None:
@@ -245,7 +253,7 @@ class LogPage(QWidget):
 
     def _on_scrolled(self, value: int) -> None:
         if not self._writing:
-            self.follow_button.setChecked(value >= self.text.verticalScrollBar().maximum())
+            self.follow_box.setChecked(value >= self.text.verticalScrollBar().maximum())
 
     def _on_selection_changed(self, selected: bool) -> None:
         words = self.tr("Copy selection") if selected else self.tr("Copy all")
@@ -260,6 +268,5 @@ class LogPage(QWidget):
         font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
         font.setPointSizeF(self._theme.font(TextKind.SECOND).pointSizeF())
         self.text.setFont(font)
-        self.follow_button.setIcon(self._theme.icon("follow", Role.TEXT_SECOND, Role.ACCENT))
         self.copy_button.setIcon(self._theme.icon("copy"))
         self._folder_button.setIcon(self._theme.icon("folder"))

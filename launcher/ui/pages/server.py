@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
@@ -18,10 +19,12 @@ from launcher.domain.server import ServerState
 from launcher.ui.pace import Pace
 from launcher.ui.store import Store
 from launcher.ui.theme import Theme
-from launcher.ui.widgets.loaded_models import LoadedModelsCard
-from launcher.ui.widgets.next_steps import NextStepsCard
-from launcher.ui.widgets.running_downloads import DownloadsCard
 from launcher.ui.widgets.server_card import ServerCard
+
+if TYPE_CHECKING:
+    from launcher.ui.widgets.loaded_models import LoadedModelsCard
+    from launcher.ui.widgets.next_steps import NextStepsCard
+    from launcher.ui.widgets.running_downloads import DownloadsCard
 
 _TICK_MS = 1000
 
@@ -52,27 +55,24 @@ class ServerPage(QWidget):
         self.setObjectName("server-page")
         self.setAccessibleName(self.tr("Server"))
         self._store = store
+        self._theme = theme
+        self._now_s = now_s
 
         self._card = ServerCard(theme, now_s)
         self._card.start_requested.connect(self.start_requested)
         self._card.stop_requested.connect(self.stop_requested)
         self._card.restart_requested.connect(self.restart_requested)
         self._card.page_requested.connect(self.page_requested)
+        # Made when there is something to show: the first paint knows no server yet.
         self._steps: NextStepsCard | None = None
-        self._loaded = LoadedModelsCard(theme, now_s)
-        self._loaded.unload_requested.connect(self.unload_requested)
-        self._loaded.page_requested.connect(self.page_requested)
-        self._downloads = DownloadsCard()
-        self._downloads.cancel_requested.connect(self.cancel_requested)
-        self._downloads.page_requested.connect(self.page_requested)
+        self._loaded: LoadedModelsCard | None = None
+        self._downloads: DownloadsCard | None = None
 
         content = QWidget()
         self._column = QVBoxLayout(content)
         self._column.setContentsMargins(24, 20, 24, 24)
         self._column.setSpacing(16)
         self._column.addWidget(self._card)
-        self._column.addWidget(self._loaded)
-        self._column.addWidget(self._downloads)
         self._column.addStretch(1)
         scroll = QScrollArea()
         scroll.setFrameShape(QFrame.Shape.NoFrame)
@@ -90,7 +90,6 @@ class ServerPage(QWidget):
         store.models_changed.connect(self.show_server)
         store.transfers_changed.connect(self.show_transfers)
         self.show_server()
-        self._draw_transfers()
 
     def show_server(self) -> None:
         """Show what the store knows of server and models."""
@@ -102,9 +101,13 @@ class ServerPage(QWidget):
             self._steps = self._make_steps()
         if self._steps is not None:
             self._steps.setVisible(missing)
-        self._loaded.setVisible(not missing and not checking)
-        self._loaded.show_models(status, models)
-        self._downloads.setVisible(bool(self._store.transfers) or not (missing or checking))
+        answers = not missing and not checking
+        if answers and self._loaded is None:
+            self._loaded = self._make_loaded()
+        if self._loaded is not None:
+            self._loaded.setVisible(answers)
+            self._loaded.show_models(status, models)
+        self._draw_transfers()
         self._tick_or_rest()
 
     def show_transfers(self) -> None:
@@ -123,6 +126,8 @@ class ServerPage(QWidget):
         super().hideEvent(event)
 
     def _make_steps(self) -> NextStepsCard:
+        from launcher.ui.widgets.next_steps import NextStepsCard
+
         steps = NextStepsCard()
         steps.get_ollama_requested.connect(self.get_ollama_requested)
         steps.choose_binary_requested.connect(self.choose_binary_requested)
@@ -130,14 +135,39 @@ class ServerPage(QWidget):
         self._column.insertWidget(1, steps)
         return steps
 
+    def _make_loaded(self) -> LoadedModelsCard:
+        from launcher.ui.widgets.loaded_models import LoadedModelsCard
+
+        loaded = LoadedModelsCard(self._theme, self._now_s)
+        loaded.unload_requested.connect(self.unload_requested)
+        loaded.page_requested.connect(self.page_requested)
+        self._column.insertWidget(1, loaded)
+        return loaded
+
+    def _make_downloads(self) -> DownloadsCard:
+        from launcher.ui.widgets.running_downloads import DownloadsCard
+
+        downloads = DownloadsCard()
+        downloads.cancel_requested.connect(self.cancel_requested)
+        downloads.page_requested.connect(self.page_requested)
+        self._column.insertWidget(self._column.count() - 1, downloads)
+        return downloads
+
     def _draw_transfers(self) -> None:
-        self._downloads.show_transfers(self._store.transfers)
-        if self._store.transfers:
-            self._downloads.setVisible(True)
+        transfers, status = self._store.transfers, self._store.server
+        known = status is not None and status.state not in (ServerState.CHECKING, ServerState.NOT_INSTALLED)
+        shown = bool(transfers) or known
+        if shown and self._downloads is None:
+            self._downloads = self._make_downloads()
+        if self._downloads is not None:
+            self._downloads.setVisible(shown)
+            self._downloads.show_transfers(transfers)
 
     def _tick_or_rest(self) -> None:
         status = self._store.server
-        ticking = (status is not None and status.started_at is not None) or self._loaded.ticking
+        ticking = (status is not None and status.started_at is not None) or (
+            self._loaded is not None and self._loaded.ticking
+        )
         if ticking and self.isVisible():
             if not self._clock.isActive():
                 self._clock.start()
@@ -146,4 +176,5 @@ class ServerPage(QWidget):
 
     def _on_tick(self) -> None:
         self._card.show_time()
-        self._loaded.show_time()
+        if self._loaded is not None:
+            self._loaded.show_time()

@@ -8,7 +8,7 @@ from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from launcher.domain.models import InstalledModel, LoadedModel, Models
-from launcher.domain.server import ANSWERING, ServerState, ServerStatus
+from launcher.domain.server import ANSWERING, ServerStatus
 from launcher.ui.phrases import SEPARATOR
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text, duration_text, size_text
@@ -137,6 +137,10 @@ class LoadedModelsCard(Card):
         self._choose = self._empty.add_button(self.tr("Show my models"), "show-models-button")
         self._choose.clicked.connect(lambda: self.page_requested.emit("models"))
         self.body.addWidget(self._empty)
+        self._off = kind_label(self.tr("Models are loaded once Ollama runs and a program uses them."), TextKind.BODY)
+        self._off.setProperty("kind", "second")
+        self._off.setWordWrap(True)
+        self.body.addWidget(self._off)
 
     @property
     def ticking(self) -> bool:
@@ -160,9 +164,10 @@ class LoadedModelsCard(Card):
                 self.body.insertWidget(place, row)
             self._rows[model.name].show_model(model, installed.get(model.name), self._now_s())
         self._unload_all.setVisible(len(loaded) > 1)
-        self._empty.setVisible(not loaded)
-        if not loaded:
-            self._show_empty(status, models)
+        self._off.setVisible(not answering)
+        self._empty.setVisible(answering and not loaded)
+        if answering and not loaded:
+            self._show_empty(models)
 
     def show_time(self) -> None:
         """Bring the times left up to now."""
@@ -170,12 +175,11 @@ class LoadedModelsCard(Card):
         for row in self._rows.values():
             row.show_time(now_s)
 
-    def _show_empty(self, status: ServerStatus | None, models: Models | None) -> None:
-        answering = status is not None and status.state in ANSWERING
-        nothing_installed = answering and models is not None and models.installed == ()
-        unknown = answering and (models is None or models.loaded is None)
+    def _show_empty(self, models: Models | None) -> None:
+        unknown = models is None or models.loaded is None
+        nothing_installed = models is not None and models.installed == ()
         self._download.setVisible(nothing_installed)
-        self._choose.setVisible(answering and not nothing_installed and not unknown)
+        self._choose.setVisible(not nothing_installed and not unknown)
         if nothing_installed:
             self._empty.show_text(
                 self.tr("No model is installed yet"),
@@ -183,16 +187,10 @@ class LoadedModelsCard(Card):
             )
         elif unknown:
             self._empty.show_text(self.tr("Looking what is loaded…"))
-        elif answering:
+        else:
             self._empty.show_text(
                 self.tr("No model is loaded"),
                 self.tr("A model is loaded when a program uses it, and leaves when it has been idle for a while."),
-            )
-        elif status is not None and status.state in (ServerState.STARTING, ServerState.CHECKING):
-            self._empty.show_text(self.tr("No model is loaded"))
-        else:
-            self._empty.show_text(
-                self.tr("No model is loaded"), self.tr("Models are loaded once Ollama runs and a program uses them.")
             )
 
     def _on_unload_all_clicked(self) -> None:

@@ -25,6 +25,8 @@ from launcher.ui.widgets.state_shape import StateShapeWidget
 _STACKED_BELOW = 540
 """Narrower than this the buttons stand under the words."""
 
+_LINK_INDENT = 6
+
 
 class _Deed(Enum):
     """What the big button does."""
@@ -71,18 +73,18 @@ class ServerCard(Card):
 
         self._log_link = self._link("server-log-link", self.tr("Open the log"), "log")
         self._address_link = self._link("server-address-link", self.tr("Change the address"), "settings")
-        self._links_row = QWidget()
-        links = QHBoxLayout(self._links_row)
-        # The text of a link stands where the words above it do.
-        links.setContentsMargins(-6, 0, 0, 0)
+        links = QHBoxLayout()
+        # A link has a frame for the keyboard around it; its words begin where those above do.
+        links.addSpacing(-_LINK_INDENT)
         links.addWidget(self._log_link)
         links.addWidget(self._address_link)
         links.addStretch(1)
 
         words = QVBoxLayout()
         words.setSpacing(4)
-        for widget in (self._title, self._facts, self._line, self._hint, self._exposed_row, self._links_row):
+        for widget in (self._title, self._facts, self._line, self._hint, self._exposed_row):
             words.addWidget(widget)
+        words.addLayout(links)
         left = QHBoxLayout()
         left.setSpacing(16)
         left.addWidget(self._shape, 0, Qt.AlignmentFlag.AlignTop)
@@ -149,7 +151,6 @@ class ServerCard(Card):
         address = state in (ServerState.PORT_TAKEN, ServerState.UNREACHABLE)
         self._log_link.setVisible(log)
         self._address_link.setVisible(address)
-        self._links_row.setVisible(log or address)
 
     def _show_buttons(self, status: ServerStatus | None) -> None:
         offered = offers(status) if status is not None else None
