@@ -130,7 +130,8 @@ def make_application(arguments: Sequence[str]) -> QApplication:
     QCoreApplication.setApplicationName("ollama-launcher")
     QCoreApplication.setApplicationVersion(__version__)
     QApplication.setDesktopFileName(DESKTOP_ID)
-    app = QApplication(list(arguments[:1]))
+    # By argument: setStyle() makes PySide6 wrap QStyle with all its enumerations, 5 ms before the first paint.
+    app = QApplication([*arguments[:1], "-style", "fusion"])
     app.setQuitOnLastWindowClosed(False)
     return app
 
