@@ -7,6 +7,7 @@ never taken away from it: above the limit it is copied and cut in place. Who fol
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
@@ -195,26 +196,36 @@ class LogTail:
 
 async def follow(path: Path, *, lines: int = 0, poll_s: float = 0.1) -> AsyncGenerator[str, None]:
     """Give the last ``lines`` lines, then each line as it comes, for ever; secrets are masked. Close it when done."""
+    async with contextlib.aclosing(follow_in_batches(path, lines=lines, poll_s=poll_s)) as batches:
+        async for batch in batches:
+            for line in batch:
+                yield line
+
+
+async def follow_in_batches(path: Path, *, lines: int = 0, poll_s: float = 0.1) -> AsyncGenerator[list[str], None]:
+    """Do as :func:`follow`, and give the lines of each read together; an empty list where none came for ``poll_s``.
+
+    Nothing is read until the next list is asked for.
+    """
     tail = LogTail(path, from_end=True)
     reading = threading.Lock()
 
     def read() -> list[str]:
         with reading:
-            return tail.read_lines()
+            return [mask_secrets(line) for line in tail.read_lines()]
 
     def begin() -> list[str]:
         # Opened first, so that nothing is missed between the two; what is in both is not told twice.
         with reading:
             tail.read_lines()
-            return last_lines(path, lines, before=tail.offset) if lines else []
+            found = last_lines(path, lines, before=tail.offset) if lines else []
+            return [mask_secrets(line) for line in found]
 
     try:
-        for line in await run_blocking(begin, timeout_s=30):
-            yield mask_secrets(line)
+        yield await run_blocking(begin, timeout_s=30)
         while True:
             found = await run_blocking(read, timeout_s=30)
-            for line in found:
-                yield mask_secrets(line)
+            yield found
             if not found:
                 await asyncio.sleep(poll_s)
     finally:

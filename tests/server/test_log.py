@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launcher.errors import StorageError
-from launcher.server.log import LogTail, cap, follow, last_lines, mask_secrets, rotate
+from launcher.server.log import LogTail, cap, follow, follow_in_batches, last_lines, mask_secrets, rotate
 from tests.support.processes import Family, until
 
 pytestmark = pytest.mark.anyio
@@ -306,6 +306,14 @@ async def test_following_begins_with_the_last_lines(log: Path) -> None:
         assert await _take(lines, 2) == ["two", "three"]
         _append(log, "four\n")
         assert await _take(lines, 1) == ["four"]
+
+
+async def test_following_in_batches_tells_that_nothing_came(log: Path) -> None:
+    _append(log, "one\ntwo\n")
+    async with aclosing(follow_in_batches(log, lines=5, poll_s=0.01)) as batches:
+        assert [await anext(batches), await anext(batches)] == [["one", "two"], []]
+        _append(log, "three\nfour\n")
+        assert await anext(batches) == ["three", "four"]
 
 
 async def test_following_a_log_that_is_still_to_come(log: Path) -> None:
