@@ -20,10 +20,10 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import (
     QCoreApplication,
@@ -40,10 +40,10 @@ from PySide6.QtCore import (
     qVersion,
 )
 from PySide6.QtGui import QDesktopServices, QSessionManager
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from launcher import __version__, paths
-from launcher.domain.server import ANSWERING, ServerState, ServerStatus, offers
+from launcher.domain.server import ServerState, ServerStatus
 from launcher.environment import child_environment, self_command
 from launcher.errors import LauncherError, StorageError
 from launcher.loop import make_loop
@@ -53,11 +53,15 @@ from launcher.ui.main_window import MainWindow
 from launcher.ui.single_instance import SingleInstance, Wish
 from launcher.ui.store import Store
 from launcher.ui.theme import Theme
+from launcher.wishes import Wishes
 
 if TYPE_CHECKING:
     from launcher.core import Core
     from launcher.ui.crash_report import CrashReport
+    from launcher.ui.pages.log import LogPage
     from launcher.ui.tray import Tray
+
+P = TypeVar("P", bound=QWidget)
 
 DESKTOP_ID = "io.github.ollama_launcher.OllamaLauncher"
 
@@ -79,7 +83,14 @@ _SPACE_EVERY_S = 30.0
 _QT_LINES_KEPT = 50
 _NOTICES_NAME = "notices"
 _GET_OLLAMA = "https://ollama.com/download"
-_ON_THE_WAY = (ServerState.CHECKING, ServerState.STARTING, ServerState.STOPPING, ServerState.BACKOFF)
+_LOG_AGAIN_S = 0.5
+_HEAVY = (
+    "launcher.core",
+    "launcher.diagnostics",
+    "launcher.ui.tray",
+    "launcher.ui.pages.downloads",
+    "launcher.ui.pages.log",
+)
 _QT_LEVELS = {
     QtMsgType.QtDebugMsg: logging.DEBUG,
     QtMsgType.QtInfoMsg: logging.INFO,
@@ -191,10 +202,10 @@ class Launcher:
         self._host = host
         self._demo = demo
         self._hidden = hidden
-        self._wished_pulls = list(pulls)
-        self._core: Core | None = None
         self._stop = asyncio.Event()
         self._reopen = asyncio.Event()
+        self._log_watched = asyncio.Event()
+        self._seen: bool | None = None
         self._saving = asyncio.Lock()
         self._scope = TaskScope(self._on_task_failed)
         self._crash: CrashReport | None = None
@@ -210,11 +221,16 @@ class Launcher:
         self.theme.apply(settings.current.appearance)
         self.window = MainWindow(self.store, self.theme, demo=demo)
         self.tray: Tray | None = None
+        self._wishes = Wishes(self._scope, show_page=self._show, report=self.report)
+        self._wishes.deeds["get_ollama_requested"] = self._get_ollama
+        self._wishes.deeds["demo_requested"] = self._open_demo
+        self._wishes.deeds["open_folder_requested"] = self._open_log_folder
         self.events = AppEvents()
         self._window_events = WindowEvents()
         self.store.put(settings.current)
-        self.store.server_changed.connect(self._on_server_changed)
+        self.store.server_changed.connect(self._wishes.server_changed)
         self._add_first_page()
+        self._wished_pulls = tuple(pulls)
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
@@ -261,6 +277,7 @@ class Launcher:
         self._app.commitDataRequest.connect(self._on_session_ends)
         self.window.installEventFilter(self._window_events)
         self.window.closing.connect(self._on_closing)
+        self.window.page_changed.connect(self._on_seen_changed)
         self._window_events.seen_changed.connect(self._on_seen_changed)
 
     async def _paint(self) -> None:
@@ -290,6 +307,7 @@ class Launcher:
         self.window.show_icon()
         self._add_tray()
         self._add_other_pages()
+        self._wishes.pull(self._wished_pulls)
         # What was made so far stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -318,7 +336,7 @@ class Launcher:
                 # What cannot even be looked for: an address that is none, folders that cannot be had.
                 self.report(error)
                 self.store.put(_unknown_server(error))
-                await self._first_of(self._stop.wait(), self._reopen.wait())
+                await self._until_asked()
             first = False
 
     async def _serve_address(self, *, starts: bool) -> None:
@@ -329,19 +347,20 @@ class Launcher:
             self._host, publish=self.store.put, report=self.report, settings=self._settings, demo=self._demo
         ) as core:
             self.store.put(core.supervisor.status)
-            self._core = core
-            if self._settings.current.on_start is OnStart.START or not starts or self._wished_pulls:
+            self._wishes.core = core
+            if self._settings.current.on_start is OnStart.START or not starts or self._wishes.has_pulls:
                 core.start_when_seen()
+            self._seen = None
             self._on_seen_changed()
             space = self._scope.spawn(self._watch_free_space(core), name="free space")
             services = asyncio.create_task(core.run(), name="core")
             try:
-                await self._first_of(asyncio.shield(services), self._stop.wait(), self._reopen.wait())
+                await self._until_asked(services)
                 if services.done():
                     services.result()  # the first failure that nobody expected
                 await self._leave(core)
             finally:
-                self._core = None
+                self._wishes.core = None
                 space.cancel()
                 services.cancel()
                 await asyncio.wait({services}, timeout=_TASKS_S)
@@ -359,14 +378,18 @@ class Launcher:
         except LauncherError as error:
             _log.warning("the server was not stopped: %s %s", error.title, error.detail)
 
-    async def _first_of(self, *waits: Coroutine[Any, Any, object] | asyncio.Future[Any]) -> None:
-        tasks = {asyncio.ensure_future(wait) for wait in waits}
+    async def _until_asked(self, services: asyncio.Task[None] | None = None) -> None:
+        """Wait for the end, for another address, or until ``services`` fail."""
+        asked = {
+            asyncio.create_task(self._stop.wait(), name="end awaited"),
+            asyncio.create_task(self._reopen.wait(), name="other address awaited"),
+        }
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(asked | ({services} if services else set()), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
+            for task in asked:
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait(asked)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -454,11 +477,43 @@ class Launcher:
         self._connect(page)
 
     def _add_other_pages(self) -> None:
-        pass
+        from launcher.ui.pages.downloads import DownloadsPage
+
+        add = self.window.add_page
+        add("downloads", _tr("Downloads"), "download", lambda: self._made(DownloadsPage(self.store, self.theme)))
+        add("log", _tr("Log"), "log", self._make_log_page)
+
+    def _make_log_page(self) -> QWidget:
+        from launcher.ui.pages.log import LogPage
+
+        page = self._made(LogPage(self.store, self.theme))
+        self._scope.spawn(self._feed_log(page), name="log page")
+        return page
+
+    def _made(self, page: P) -> P:
+        self._connect(page)
+        return page
+
+    async def _feed_log(self, page: LogPage) -> None:
+        """Give the page what the server writes, while somebody looks at it."""
+        while True:
+            await self._log_watched.wait()
+            core = self._wishes.core
+            if core is None:
+                await asyncio.sleep(_LOG_AGAIN_S)
+                continue
+            page.clear()
+            async with contextlib.aclosing(core.log_batches()) as batches:
+                async for batch in batches:
+                    if batch:
+                        page.append(batch)
+                    await self._log_watched.wait()
+                    if self._wishes.core is not core:
+                        break
 
     def _connect(self, page: QObject) -> None:
         """Connect the wishes of a page by their names; they mean the same on each."""
-        for name, deed in self._deeds.items():
+        for name, deed in self._wishes.deeds.items():
             wish = getattr(page, name, None)
             if wish is not None:
                 wish.connect(deed)
@@ -467,8 +522,8 @@ class Launcher:
         from launcher.ui.tray import Tray
 
         self.tray = tray = Tray(self.store, self.theme, demo=self._demo)
-        tray.start_requested.connect(self._start)
-        tray.stop_requested.connect(self._stop_server)
+        tray.start_requested.connect(self._wishes.start)
+        tray.stop_requested.connect(self._wishes.stop)
         tray.show_requested.connect(self._show)
         tray.quit_requested.connect(self.quit)
         tray.available_changed.connect(self._on_tray_changed)
@@ -500,8 +555,15 @@ class Launcher:
             self.quit()
 
     def _on_seen_changed(self) -> None:
-        if self._core is not None:
-            self._core.health.watch(visible=self.window.isVisible() and not self.window.isMinimized())
+        """Look often, and read the log, only for somebody who sees it."""
+        seen = self.window.isVisible() and not self.window.isMinimized()
+        if seen and self.window.page == "log":
+            self._log_watched.set()
+        else:
+            self._log_watched.clear()
+        if self._wishes.core is not None and seen is not self._seen:
+            self._seen = seen
+            self._wishes.core.health.watch(visible=seen)
 
     def _on_wish(self, wish: Wish) -> None:
         """Do what a second start was for."""
@@ -510,7 +572,7 @@ class Launcher:
             os.environ["XDG_ACTIVATION_TOKEN"] = wish.activation_token
         if not wish.hidden or wish.pulls:
             self._raise()
-        self._pull(wish.pulls)
+        self._wishes.pull(wish.pulls)
 
     def _raise(self) -> None:
         self._show("")
@@ -546,97 +608,28 @@ class Launcher:
         say()
         self._scope.spawn(run_blocking(_write_notices, frozenset(self._notices)), name="notices")
 
-    # --- wishes -------------------------------------------------------------------------------------------------------
+    # --- settings -----------------------------------------------------------------------------------------------------
 
-    @property
-    def _deeds(self) -> dict[str, Callable[..., object]]:
-        """What the signals of the pages mean, by their names."""
-        return {
-            "start_requested": self._start,
-            "stop_requested": self._stop_server,
-            "restart_requested": self._restart,
-            "pull_requested": self._on_pull_requested,
-            "cancel_requested": self._cancel,
-            "retry_requested": self._retry,
-            "dismiss_requested": self._dismiss,
-            "unload_requested": self._unload,
-            "page_requested": self.window.show_page,
-            "get_ollama_requested": self._get_ollama,
-            "demo_requested": self._open_demo,
-        }
+    def _change_setting(self, key: str, value: object) -> None:
+        """Save a setting at once, and let it have its effect."""
+        self._wishes.act(self._save_setting(key, value), f"setting {key}")
 
-    def _start(self) -> None:
-        if self._core is not None:
-            self._core.supervisor.start()
-
-    def _stop_server(self) -> None:
-        if self._core is not None:
-            self._core.supervisor.stop()
-
-    def _restart(self) -> None:
-        if self._core is not None:
-            self._core.supervisor.restart()
-
-    def _on_pull_requested(self, names: str | Iterable[str]) -> None:
-        self._pull((names,) if isinstance(names, str) else tuple(names))
-
-    def _pull(self, names: Iterable[str]) -> None:
-        """Download models; where no server runs it is started for that, if one can be."""
-        self._wished_pulls.extend(names)
-        if not self._wished_pulls or self._core is None:
-            return
-        self.window.show_page("downloads")
-        status = self._core.supervisor.status
-        if status.state in ANSWERING:
-            self._begin_pulls()
-        elif offers(status).start:
-            self._core.supervisor.start()
-        elif status.state not in _ON_THE_WAY:
-            self._begin_pulls()  # they fail, and say why
-
-    def _begin_pulls(self) -> None:
-        names, self._wished_pulls = self._wished_pulls, []
-        for name in names:
+    async def _save_setting(self, key: str, value: object) -> None:
+        async with self._saving:
+            before = self._settings.current
             try:
-                if self._core is not None:
-                    self._core.downloads.add(name)
-            except LauncherError as error:
-                self.report(error)
+                after = await run_blocking(lambda: self._settings.change(**{key: value}))
+            except LauncherError:
+                # What was not saved is shown as it was.
+                self.store.settings_changed.emit(before)
+                raise
+        self.store.put(after)
+        if after.appearance is not before.appearance:
+            self.theme.apply(after.appearance)
+        if after.address != before.address and self._host is None:
+            self._reopen.set()
 
-    def _on_server_changed(self, status: ServerStatus) -> None:
-        if self._wished_pulls and status.state not in (*_ON_THE_WAY, ServerState.STOPPED):
-            self._begin_pulls()
-
-    def _cancel(self, name: str) -> None:
-        if self._core is not None:
-            self._core.downloads.cancel(name)
-
-    def _retry(self, name: str) -> None:
-        if self._core is not None:
-            self._core.downloads.retry(name)
-
-    def _dismiss(self, name: str) -> None:
-        if self._core is not None:
-            self._core.downloads.dismiss(name)
-
-    def _unload(self, name: str) -> None:
-        if self._core is not None:
-            self._act(self._unload_now(self._core, name), f"unload {name}")
-
-    async def _unload_now(self, core: Core, name: str) -> None:
-        await core.client.unload(name)
-        await core.models()
-
-    def _act(self, deed: Coroutine[Any, Any, None], name: str) -> None:
-        """Do one thing that may fail in a way a person should hear of."""
-
-        async def act() -> None:
-            try:
-                await deed
-            except LauncherError as error:
-                self.report(error)
-
-        self._scope.spawn(act(), name=name)
+    # --- what is done outside of the window ---------------------------------------------------------------------------
 
     def _get_ollama(self) -> None:
         self._open(_GET_OLLAMA)
@@ -650,6 +643,9 @@ class Launcher:
 
     def _open_demo(self) -> None:
         _start_detached(self_command("--demo"))
+
+    def _open_log_folder(self) -> None:
+        self._open(QUrl.fromLocalFile(str(paths.log_dir())).toString())
 
     async def _watch_free_space(self, core: Core) -> None:
         while True:
@@ -682,9 +678,10 @@ def _own_instance(notices: list[StorageError]) -> SingleInstance | None:
 
 def _import_heavy() -> None:
     """Import what the services need, and what the first request does. In a thread."""
-    for name in ("launcher.core", "launcher.diagnostics", "launcher.ui.tray", "PySide6.QtNetwork"):
-        with contextlib.suppress(ImportError) if name == "PySide6.QtNetwork" else contextlib.nullcontext():
-            importlib.import_module(name)
+    with contextlib.suppress(ImportError):  # it may lack a library of the system, and is not needed most of the time
+        importlib.import_module("PySide6.QtNetwork")
+    for name in _HEAVY:
+        importlib.import_module(name)
 
 
 def _unknown_server(error: LauncherError) -> ServerStatus:

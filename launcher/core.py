@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ from launcher.server import identity
 from launcher.server.control import Places, ServerControl, Timing
 from launcher.server.find import Binary, find_binary
 from launcher.server.health import HealthPoller
+from launcher.server.log import follow_in_batches
 from launcher.server.models_folder import models_folder
 from launcher.server.record import RecordFile
 from launcher.server.supervisor import RestartPolicy, Supervisor
@@ -42,6 +43,8 @@ from launcher.settings import SettingsStorage
 Snapshot = ServerStatus | Models | tuple[Transfer, ...]
 
 _DRAIN_S = 2.0
+_LOG_LINES = 5000
+_LOG_POLL_S = 0.2
 _RECORD_NAME = "server.json"
 
 
@@ -157,6 +160,10 @@ class Core:
             return models_folder(self._environ)
         except StorageError:
             return None
+
+    def log_batches(self) -> AsyncGenerator[list[str], None]:
+        """What our server writes, masked: its last lines, then what came at each asking, which may be nothing."""
+        return follow_in_batches(self.control.log_path, lines=_LOG_LINES, poll_s=_LOG_POLL_S)
 
     def start_when_seen(self) -> None:
         """Start the server once it has been seen that none runs and one can be started."""

@@ -50,7 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ui": {"domain", "errors", "paths"},
     # The window's composition root: nobody but the entry imports it, and that one late.
     # The settings are read before the first paint, which shows light or dark; the services follow after it.
-    "app": {"ui", "core", "loop", "domain", "settings", *_LEAVES},
+    "app": {"ui", "core", "wishes", "loop", "domain", "settings", *_LEAVES},
+    "wishes": {"core", "domain", *_LEAVES},
     "__main__": {"cli", "app", "environment"},
 }
 
