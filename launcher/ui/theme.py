@@ -9,7 +9,7 @@ It knows no page and no state of the server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from string import Template
@@ -150,17 +150,11 @@ def _luminance(color: QColor) -> float:
     return 0.2126 * linear(color.redF()) + 0.7152 * linear(color.greenF()) + 0.0722 * linear(color.blueF())
 
 
-def make_application(argv: Sequence[str]) -> QApplication:
-    """Build the application on Qt's own style, which looks the same everywhere and takes every colour.
-
-    By argument, as ``setStyle()`` makes PySide6 wrap QStyle with all its enumerations: 5 ms before the first paint.
-    """
-    program, *others = argv
-    return QApplication([program, "-style", "fusion", *others])
-
-
 class Theme(QObject):
-    """The look of one application. Build it after the application, then :meth:`apply` once before the first widget."""
+    """The look of one application: :meth:`apply` it once before the first widget is built.
+
+    The application stands on Fusion, which looks the same everywhere and takes every colour.
+    """
 
     changed = Signal()
     """Colours, sizes or motion differ from before: repaint, and ask for icons again."""
