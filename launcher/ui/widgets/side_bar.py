@@ -68,6 +68,7 @@ class SideBar(QFrame):
         self._entries.insert(index, entry)
         self._group.addButton(entry)
         self._show_entry(entry)
+        self._fit()
         for number, each in enumerate(self._entries, start=1):
             each.setAccessibleDescription(self.tr("Ctrl+{number}").format(number=number) if number < 9 else "")
         for before, after in pairwise((self, *self._entries)):
@@ -85,14 +86,15 @@ class SideBar(QFrame):
         if entry.count != count:
             entry.count = count
             self._show_entry(entry)
+            self._fit()
 
     def show_icons_only(self, icons_only: bool) -> None:
         if icons_only == self._icons_only:
             return
         self._icons_only = icons_only
-        self.setFixedWidth(_NARROW if icons_only else _WIDE)
         for entry in self._entries:
             self._show_entry(entry)
+        self._fit()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -114,6 +116,14 @@ class SideBar(QFrame):
         else:
             entry.setIcon(self._blank)
 
+    def _fit(self) -> None:
+        # Long words and big type get their room.
+        margins = self._layout.contentsMargins()
+        widest = max((entry.sizeHint().width() for entry in self._entries), default=0)
+        needed = margins.left() + widest + margins.right()
+        self.setFixedWidth(_NARROW if self._icons_only else max(_WIDE, needed))
+
     def _on_theme_changed(self) -> None:
         for entry in self._entries:
             self._show_entry(entry)
+        self._fit()
