@@ -136,10 +136,13 @@ class SingleInstance(QObject):
 
 def _socket_name(folder: Path) -> str:
     """Name the socket by its person and folder: a short name lands in a temporary folder that all people share."""
-    path = str(folder / _SOCKET_NAME)
-    if sys.platform != "win32" and len(os.fsencode(path)) <= _LONGEST_PATH:
-        return path
-    person = os.environ.get("USERNAME", "") if sys.platform == "win32" else str(os.getuid())
+    if sys.platform == "win32":
+        person = os.environ.get("USERNAME", "")
+    else:
+        path = str(folder / _SOCKET_NAME)
+        if len(os.fsencode(path)) <= _LONGEST_PATH:
+            return path
+        person = str(os.getuid())
     return f"ollama-launcher-{person}-{zlib.crc32(os.fsencode(folder)):08x}"
 
 
