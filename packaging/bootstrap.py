@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,9 @@ TEST_LOCK = "packaging/lock-dev.txt"
 # Each command's locks; the last one holds all the pins of those before it, so only that one is given to pip.
 FOR_APP = (RUN_LOCK,)
 FOR_TESTS = (RUN_LOCK, TEST_LOCK)
+
+# How long a check that was told to stop may take to clean up.
+CLEAN_UP_S = 15.0
 
 STAMP = "launcher-setup.json"
 UNFINISHED = "launcher-setup-unfinished"
@@ -176,6 +180,10 @@ class SetupError(Exception):
         super().__init__(title)
         self.title = title
         self.hint = hint
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM came: for us alone, where Ctrl-C comes for all programs of the terminal."""
 
 
 class Python(NamedTuple):
@@ -778,6 +786,28 @@ def checks(python: str, environment: Mapping[str, str], pytest_arguments: Sequen
     return commands
 
 
+def stop(_signal: int, _frame: object) -> None:
+    """Be the handler of SIGTERM."""
+    raise Stopped
+
+
+def attend(command: Sequence[str]) -> int:
+    """Run one check in the project's folder to its end; when we are stopped, let it clean up first.
+
+    Ctrl-C reaches it by the terminal; SIGTERM does not, so it is told by us.
+    """
+    process = subprocess.Popen(list(command), cwd=str(ROOT))
+    try:
+        return process.wait()
+    except KeyboardInterrupt as wish:
+        if isinstance(wish, Stopped) and sys.platform != "win32":
+            process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(CLEAN_UP_S)
+        process.kill()
+        raise
+
+
 def test(arguments: Sequence[str]) -> int:
     """Run every check and all tests; arguments go through to pytest. A failed check does not hold up the next."""
     options = parse_options(arguments)
@@ -788,11 +818,12 @@ def test(arguments: Sequence[str]) -> int:
             raise SetupError("What the tests need from the system could not be installed.")
         say("Going on; tests that need what is missing will say so.")
     python = str(venv_program(venv, "python", sys.platform))
+    signal.signal(signal.SIGTERM, stop)
     failed = []
     for command in checks(python, os.environ, options.passed):
         title = " ".join(shlex.quote(word) for word in command[2:])
         say("== " + title)
-        if subprocess.run(command, cwd=str(ROOT), check=False).returncode != 0:
+        if attend(command) != 0:
             failed.append(title)
     for title in failed:
         say("failed: " + title)

@@ -135,3 +135,25 @@ def test_a_second_set_up_waits_for_the_first(checkout: Path) -> None:
         assert second.poll() is None
     out, _ = second.communicate(timeout=30)
     assert out == "in\n"
+
+
+def test_a_check_that_is_stopped_from_outside_cleans_up(checkout: Path) -> None:
+    check = (
+        "import time\ntry:\n print('at work', flush=True)\n time.sleep(60)\nfinally:\n print('cleaned up', flush=True)"
+    )
+    code = f"""import sys; sys.path.insert(0, {str(checkout / "packaging")!r})
+import bootstrap, signal
+signal.signal(signal.SIGTERM, bootstrap.stop)
+try:
+    bootstrap.attend([sys.executable, "-c", {check!r}])
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    process.terminate()
+    out, _ = process.communicate(timeout=30)
+    assert out.splitlines() == ["cleaned up", "stopped"]
