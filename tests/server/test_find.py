@@ -16,6 +16,7 @@ from tests.support.processes import until
 
 pytestmark = [
     pytest.mark.anyio,
+    pytest.mark.blocks_loop("starting a process waits for a processor, up to 200 ms on a busy machine"),
     pytest.mark.skipif(sys.platform == "win32", reason="programs are made of scripts"),
 ]
 

@@ -19,7 +19,10 @@ from launcher.errors import StorageError
 from launcher.server.log import LogTail, cap, follow, follow_in_batches, last_lines, mask_secrets, rotate
 from tests.support.processes import Family, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.blocks_loop("starting a process waits for a processor, up to 200 ms on a busy machine"),
+]
 
 
 @pytest.fixture

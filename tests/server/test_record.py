@@ -21,7 +21,10 @@ from launcher.server.record import RecordFile, ServerLock, ServerRecord, Wanted
 from launcher.tasks import run_blocking
 from tests.support.processes import until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.blocks_loop("starting a process waits for a processor, up to 200 ms on a busy machine"),
+]
 
 _RECORD = ServerRecord(
     wanted=Wanted.RUNNING,
