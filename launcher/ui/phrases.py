@@ -36,6 +36,8 @@ class Phrase:
     """What matters about it in one sentence; may be empty."""
     footer: str
     """State and what matters, on one short line."""
+    short: str
+    """The state alone, where there is no room for more."""
     tooltip: str
     """The tray's words: the footer's and, where there is one, the next step."""
     shape: StateShape
@@ -113,10 +115,9 @@ def _running(status: ServerStatus, models: Models | None) -> Phrase:
 def _phrase(
     status: ServerStatus | None, title: str, line: str, shape: StateShape, role: Role, *, footer: str = ""
 ) -> Phrase:
-    simulated = status is not None and status.simulated
-    words = footer or title
-    if simulated:
-        words = SEPARATOR.join((_tr("Simulated"), words))
+    mark = (_tr("Simulated"),) if status is not None and status.simulated else ()
+    words = SEPARATOR.join((*mark, footer or title))
+    short = SEPARATOR.join((*mark, title))
     exposed = status is not None and status.exposed and status.state in ANSWERING
     hint = status.hint if status is not None else ""
     lines = [_tr("Ollama: {words}").format(words=words)]
@@ -126,7 +127,7 @@ def _phrase(
         lines.append(hint)
     if exposed and status is not None:
         lines.append(exposed_words(status))
-    return Phrase(title, line, words, "\n".join(filter(None, lines)), shape, role, exposed)
+    return Phrase(title, line, words, short, "\n".join(filter(None, lines)), shape, role, exposed)
 
 
 def loaded_words(models: Models | None) -> str:

@@ -205,3 +205,37 @@ def test_nothing_is_cut_off_while_it_fits(footer: Footer, store: Store, qtbot, m
             if part.isVisible():
                 part.layout().activate()
                 assert part.label.width() >= part.label.sizeHint().width(), (width, part.objectName())
+
+
+def test_where_little_fits_the_state_is_told_alone(footer: Footer, store: Store, make_status, make_loaded) -> None:
+    store.put(make_status(exposed=True, simulated=True))
+    store.put(make_loaded((6_200_000_000, 6_200_000_000), (5_400_000_000, 4_100_000_000)))
+    state = footer.findChild(QPushButton, "footer-state")
+    exposed = footer.findChild(QPushButton, "footer-exposed")
+    assert state.label.text() == "Simulated · Running · 2 models · 10.3 GB GPU · 1.3 GB memory"
+
+    footer.resize(300, 32)
+
+    assert state.label.text() == "Simulated · Running"
+    assert state.accessibleName() == "Simulated · Running · 2 models · 10.3 GB GPU · 1.3 GB memory"
+    assert not exposed.label.isVisible()
+    assert exposed.isVisible()
+    assert exposed.accessibleName() == "Open to the network"
+    footer.resize(1400, 32)
+    assert exposed.label.isVisible()
+    assert state.label.text().endswith("memory")
+
+
+def test_short_words_make_room_again(footer: Footer, store: Store, make_status, make_loaded, make_transfer) -> None:
+    store.put(make_status(simulated=True))
+    store.put(make_loaded((6_200_000_000, 6_200_000_000), (5_400_000_000, 4_100_000_000)))
+    store.put((make_transfer(permille=624),))
+    state = footer.findChild(QPushButton, "footer-state")
+    seen: list[tuple[bool, bool]] = []
+    for width in range(1400, 250, -10):
+        footer.resize(width, 32)
+        now = (state.label.text() == "Simulated · Running", _bar(footer).isVisible())
+        if now not in seen:
+            seen.append(now)
+
+    assert seen == [(False, True), (False, False), (True, True), (True, False)]

@@ -179,3 +179,12 @@ def test_sliding_in_ends_at_full_height(bar: MessageBar, qtbot) -> None:
 
     assert bar.maximumHeight() > 10_000
     bar.window().hide()
+
+
+def test_buttons_give_way_to_the_words(bar: MessageBar, qtbot) -> None:
+    bar.show_error(NOT_FOUND, MessageAction("Search for a model of this name", lambda: None))
+    action, title = _button(bar, "action"), bar.findChildren(QLabel)[0]
+    for width, beside in ((1000, True), (420, False), (1000, True)):
+        bar.resize(width, 100)
+        bar.layout().activate()
+        qtbot.waitUntil(lambda beside=beside: (action.geometry().top() < title.geometry().bottom()) is beside)

@@ -56,10 +56,12 @@ class _Part(QPushButton):
         self.setAccessibleName(spoken or words)
 
     def words_width(self) -> int:
-        """The width with all its words, and without a bar beside them."""
+        """The width that shape and words need, without a bar beside them."""
         margins = self.row.contentsMargins()
-        beside = self._shape.width() + self.row.spacing() if self._shape is not None else 0
-        return margins.left() + beside + self.label.sizeHint().width() + margins.right()
+        widths = [self._shape.width()] if self._shape is not None else []
+        if not self.label.isHidden():
+            widths.append(self.label.sizeHint().width())
+        return margins.left() + sum(widths) + self.row.spacing() * (len(widths) - 1) + margins.right()
 
     def sizeHint(self) -> QSize:
         return self.row.sizeHint()
@@ -78,6 +80,7 @@ class Footer(QFrame):
         self.setObjectName("footer")
         self.setAccessibleName(self.tr("Status"))
         self._store = store
+        self._phrase = server_phrase(store.server, store.models)
         self._shape = StateShapeWidget(theme, 14)
         self._state = _Part("footer-state", "state", self._shape)
         shield = StateShapeWidget(theme, 14)
@@ -114,8 +117,6 @@ class Footer(QFrame):
         store.server_changed.connect(self._on_server_changed)
         store.models_changed.connect(self._on_server_changed)
         store.transfers_changed.connect(self._on_transfers_changed)
-        # What gives way first where there is too little room: the rest is said by pages, the state is not.
-        self._dispensable = (self._version, self._space, self._rate, self._bar)
         self.show_free_space(None)
         self._on_server_changed()
         self._on_transfers_changed()
@@ -136,7 +137,7 @@ class Footer(QFrame):
 
     def _on_server_changed(self) -> None:
         status = self._store.server
-        phrase = server_phrase(status, self._store.models)
+        self._phrase = phrase = server_phrase(status, self._store.models)
         self._shape.show_shape(phrase.shape, phrase.role, phrase.title)
         self._state.show_words(phrase.footer)
         self._exposed.show_words(self.tr("Open to the network") if phrase.exposed else "")
@@ -186,23 +187,37 @@ class Footer(QFrame):
         self._bar.setAccessibleName(self._downloads.accessibleName())
 
     def _fit(self) -> None:
-        """Show every part that has words, as far as they fit side by side without an ellipsis."""
+        """Show every part that has words, as far as they stand side by side without an ellipsis."""
         parts = (self._state, self._exposed, self._downloads, self._rate, self._space, self._version)
-        shown: list[QWidget] = [part for part in parts if part.label.text()]
+        shown: list[QWidget] = [part for part in parts if part.accessibleName()]
         if self._downloads in shown:
             shown.append(self._bar)
-        margins = self._row.contentsMargins()
-        room = self.width() - margins.left() - margins.right()
-        needed = sum(self._width_of(widget) for widget in shown)
-        for widget in self._dispensable:
-            if needed <= room:
+        self._state.label.setText(self._phrase.footer)
+        self._exposed.label.show()
+        dropped: list[QWidget] = []
+        for dispensable in (self._version, self._space, self._rate, self._bar):
+            if self._fits(shown):
                 break
-            if widget in shown:
-                shown.remove(widget)
-                needed -= self._width_of(widget)
+            if dispensable in shown:
+                shown.remove(dispensable)
+                dropped.insert(0, dispensable)
+        if not self._fits(shown):
+            self._exposed.label.hide()
+        if not self._fits(shown):
+            self._state.label.setText(self._phrase.short)
+            # Much shorter words may make room again for what went last.
+            for widget in dropped:
+                if not self._fits([*shown, widget]):
+                    break
+                shown.append(widget)
         for widget in (*parts, self._bar):
             if widget.isHidden() is (widget in shown):
                 widget.setVisible(widget in shown)
+
+    def _fits(self, shown: list[QWidget]) -> bool:
+        margins = self._row.contentsMargins()
+        room = self.width() - margins.left() - margins.right()
+        return sum(self._width_of(widget) for widget in shown) <= room
 
     def _width_of(self, widget: QWidget) -> int:
         if isinstance(widget, _Part):

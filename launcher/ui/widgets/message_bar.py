@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEasingCurve, QPropertyAnimation, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from launcher.errors import LauncherError
 from launcher.ui.shapes import StateShape
@@ -22,6 +22,7 @@ from launcher.ui.widgets.card import kind_label, restyle
 from launcher.ui.widgets.state_shape import StateShapeWidget
 
 _SLIDE_MS = 140
+_DEEDS_PART = 0.35
 _NO_LIMIT = 16_777_215  # QWIDGETSIZE_MAX, which PySide6 does not export
 
 
@@ -96,9 +97,17 @@ class MessageBar(QWidget):
         row.setContentsMargins(12, 8, 8, 8)
         row.setSpacing(12)
         row.addLayout(shape_place)
-        row.addLayout(words, 1)
-        for button in (self._copy_button, self._details_button, self._action_button, self._close_button):
-            row.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+        self._words_and_deeds = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._words_and_deeds.addLayout(words, 1)
+        self._deeds = QHBoxLayout()
+        self._deeds.setSpacing(8)
+        for button in (self._copy_button, self._details_button, self._action_button):
+            self._deeds.addWidget(button)
+        self._deeds.addStretch(1)
+        self._words_and_deeds.addLayout(self._deeds)
+        self._words_and_deeds.setAlignment(self._deeds, Qt.AlignmentFlag.AlignTop)
+        row.addLayout(self._words_and_deeds, 1)
+        row.addWidget(self._close_button, 0, Qt.AlignmentFlag.AlignTop)
         self._slide = QPropertyAnimation(self, b"maximumHeight", self)
         self._slide.setDuration(_SLIDE_MS)
         self._slide.setEasingCurve(QEasingCurve.Type.OutCubic)
@@ -143,6 +152,16 @@ class MessageBar(QWidget):
         else:
             super().keyPressEvent(event)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        # Buttons stand beside the words while these keep most of the width, else below.
+        beside = self._deeds.sizeHint().width() < self.width() * _DEEDS_PART
+        direction = QBoxLayout.Direction.LeftToRight if beside else QBoxLayout.Direction.TopToBottom
+        self._words_and_deeds.setDirection(direction)
+
     def _render(self) -> None:
         message = self.current
         if message is None:
@@ -167,6 +186,7 @@ class MessageBar(QWidget):
         if self._frame.property("tone") != tone:
             self._frame.setProperty("tone", tone)
             restyle(self._frame)
+        self._arrange()
         self.setAccessibleName(message.title)
         self.setAccessibleDescription(message.hint)
         self.show()
@@ -189,6 +209,7 @@ class MessageBar(QWidget):
         has_detail = bool(self._detail.text())
         self._detail.setVisible(shown and has_detail)
         self._copy_button.setVisible(shown and has_detail)
+        self._arrange()
 
     def _on_copy_clicked(self) -> None:
         message = self.current
