@@ -15,12 +15,12 @@ import gc
 import importlib
 import logging
 import os
-import platform
 import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -56,7 +56,7 @@ from launcher.ui.theme import Theme
 from launcher.wishes import Wishes
 
 if TYPE_CHECKING:
-    from launcher.core import Core
+    from launcher.core import Core, Snapshot
     from launcher.ui.crash_report import CrashReport
     from launcher.ui.pages.log import LogPage
     from launcher.ui.tray import Tray
@@ -229,6 +229,8 @@ class Launcher:
         self._window_events = WindowEvents()
         self.store.put(settings.current)
         self.store.server_changed.connect(self._wishes.server_changed)
+        if demo:
+            self._publish(ServerStatus(ServerState.CHECKING, None, address="", local=True, exposed=False))
         self._add_first_page()
         self._wished_pulls = tuple(pulls)
 
@@ -298,7 +300,7 @@ class Launcher:
         """Do what need not be there for the first paint."""
         await run_blocking(_import_heavy)
         self._install_diagnostics()
-        _log.info("launcher %s, Python %s, Qt %s", __version__, platform.python_version(), qVersion())
+        _log.info("%s", _versions())
         self._notices.update(await run_blocking(_read_notices))
         if self._instance is not None:
             self._instance.wished.connect(self._on_wish)
@@ -344,9 +346,9 @@ class Launcher:
         from launcher.domain.settings import OnStart
 
         async with open_core(
-            self._host, publish=self.store.put, report=self.report, settings=self._settings, demo=self._demo
+            self._host, publish=self._publish, report=self.report, settings=self._settings, demo=self._demo
         ) as core:
-            self.store.put(core.supervisor.status)
+            self._publish(core.supervisor.status)
             self._wishes.core = core
             if self._settings.current.on_start is OnStart.START or not starts or self._wishes.has_pulls:
                 core.start_when_seen()
@@ -377,6 +379,12 @@ class Launcher:
                 await core.control.stop()  # it is to run at another address
         except LauncherError as error:
             _log.warning("the server was not stopped: %s %s", error.title, error.detail)
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        if self._demo and isinstance(snapshot, ServerStatus):
+            # A demo says so whatever its server does, and before there is one.
+            snapshot = replace(snapshot, simulated=True)
+        self.store.put(snapshot)
 
     async def _until_asked(self, services: asyncio.Task[None] | None = None) -> None:
         """Wait for the end, for another address, or until ``services`` fail."""
@@ -521,7 +529,7 @@ class Launcher:
     def _add_tray(self) -> None:
         from launcher.ui.tray import Tray
 
-        self.tray = tray = Tray(self.store, self.theme, demo=self._demo)
+        self.tray = tray = Tray(self.store, self.theme)
         tray.start_requested.connect(self._wishes.start)
         tray.stop_requested.connect(self._wishes.stop)
         tray.show_requested.connect(self._show)
@@ -659,6 +667,12 @@ class Launcher:
 
 def _tr(text: str) -> str:
     return QCoreApplication.translate("app", text)
+
+
+def _versions() -> str:
+    import platform
+
+    return f"Ollama Launcher {__version__}, Python {platform.python_version()}, Qt {qVersion()}, {platform.platform()}"
 
 
 def _move_folders_to_demo() -> None:

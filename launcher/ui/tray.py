@@ -36,11 +36,10 @@ class Tray(QObject):
     quit_requested = Signal()
     available_changed = Signal(bool)
 
-    def __init__(self, store: Store, theme: Theme, *, demo: bool = False, parent: QObject | None = None) -> None:
+    def __init__(self, store: Store, theme: Theme, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._store = store
         self._theme = theme
-        self._demo = demo
         self._available = False
         self._icon: QSystemTrayIcon | None = None
         self._shown: tuple[object, ...] = ()
@@ -153,10 +152,7 @@ class Tray(QObject):
         lines = self._show_downloads()
         if self._icon is None:
             return
-        tooltip = phrase.tooltip
-        if self._demo and (status is None or not status.simulated):
-            tooltip = self.tr("Simulated: {words}").format(words=tooltip)
-        self._icon.setToolTip("\n".join((tooltip, *lines)))
+        self._icon.setToolTip("\n".join((phrase.tooltip, *lines)))
         color = self._theme.color(phrase.role)
         badge = self._theme.color(Role.WARN) if phrase.exposed else None
         shown = (phrase.shape, color.rgba(), badge is not None)
