@@ -457,10 +457,7 @@ class Launcher:
             return
         from launcher.ui.crash_report import CrashReport
 
-        head = (
-            f"Ollama Launcher {__version__}, Python {platform.python_version()}, Qt {qVersion()}, {platform.platform()}"
-        )
-        self._crash = crash = CrashReport(f"{head}\n\n{report}", ends=self._fatal, parent=self.window)
+        self._crash = crash = CrashReport(f"{_versions()}\n\n{report}", ends=self._fatal, parent=self.window)
         crash.finished.connect(self._on_crash_closed)
         crash.open()
 
