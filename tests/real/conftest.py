@@ -145,6 +145,19 @@ def answers(port: int, timeout_s: float = 2.0) -> bool:
     return text.endswith(b"Ollama is running")
 
 
+def servers(machine: Machine) -> list[psutil.Process]:
+    """List the servers that run on this machine.
+
+    Each leads a session: a helper shows its parent's command until it runs its own program.
+    """
+    found = []
+    for process in machine.processes():
+        with suppress(psutil.Error, ProcessLookupError):
+            if "serve" in process.cmdline() and os.getsid(process.pid) == process.pid:
+                found.append(process)
+    return found
+
+
 def partials(models: Path) -> dict[str, Path]:
     """List the files of unfinished downloads, by name."""
     found = (models / "blobs").glob("sha256-*-partial*")

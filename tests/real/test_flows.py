@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from launcher.server.record import Wanted
-from tests.real.conftest import BIG_BYTES, IN_FLIGHT_BYTES, Serve, answers, listener, partials, recorded_bytes
+from tests.real.conftest import BIG_BYTES, IN_FLIGHT_BYTES, Serve, answers, listener, partials, recorded_bytes, servers
 from tests.support.machine import Machine
 from tests.support.registry import Blob, LoopbackRegistry
 from tests.support.terminal import Command, Terminal
@@ -48,7 +48,7 @@ def started(machine: Machine, shell: Terminal) -> psutil.Process:
     """A server that was started from the command line."""
     outcome = shell.run("start")
     assert outcome.code == 0, outcome.err
-    [server] = machine.servers()
+    [server] = servers(machine)
     return server
 
 
@@ -91,7 +91,7 @@ def test_everything_from_start_to_stop(machine: Machine, shell: Terminal, regist
 
     start = shell.run("start")
     assert (start.code, "started by this launcher" in start.out) == (0, True), start
-    [server] = machine.servers()
+    [server] = servers(machine)
     code, facts = status(shell)
     assert (code, facts["state"], facts["owner"], facts["pid"]) == (0, "running", "ours", server.pid)
     assert (facts["models_installed"], facts["models_loaded"]) == (0, [])
@@ -211,7 +211,7 @@ def test_restart_during_a_pull_loses_nothing(
     pull = pull_until(shell, registry.name_of("big"), 40_000_000)
     restart = shell.run("restart")
     assert restart.code == 0, restart.err
-    [server] = machine.servers()
+    [server] = servers(machine)
     assert server.pid != started.pid
     # The sidecars were written when the stream was closed, and are not written again while parts download.
     kept = recorded_bytes(machine.models, big_blob.digest)
@@ -222,7 +222,7 @@ def test_restart_during_a_pull_loses_nothing(
     outcome = pull.wait()
     assert outcome.code == 0, outcome.err
     assert pull.lines[-1]["phase"] == "done"
-    assert len(machine.servers()) == 1
+    assert len(servers(machine)) == 1
     assert shell.run("stop").code == 0
     assert machine.processes() == []
 
@@ -233,7 +233,7 @@ def test_stop_during_a_pull_keeps_what_was_shown(
     registry.rate_bps = RATE_BPS
     pull = pull_until(shell, registry.name_of("big"), 40_000_000)
     assert shell.run("stop").code == 0
-    assert machine.servers() == []
+    assert servers(machine) == []
     outcome = pull.wait(20)
     assert outcome.code == 3
     assert recorded_bytes(machine.models, big_blob.digest) >= pull.lines[-1]["completed_bytes"]
@@ -290,7 +290,7 @@ def test_a_killed_server_leaves_no_runner_after_the_next_status(
     assert shell.run("models", "load", tiny).code == 0
     [runner] = runners(machine)
     started.kill()
-    wait_until(lambda: not machine.servers(), message="the server is gone")
+    wait_until(lambda: not servers(machine), message="the server is gone")
     assert runner.is_running()  # it outlives the server: that is the point
     code, facts = status(shell)
     assert (code, facts["state"]) == (3, "stopped")
@@ -307,14 +307,14 @@ def test_a_killed_server_is_started_again_without_its_runners(
     started.kill()
     assert shell.run("start").code == 0
     assert runners(machine) == []
-    assert len(machine.servers()) == 1
+    assert len(servers(machine)) == 1
     assert shell.run("stop").code == 0
 
 
 def test_killing_whoever_started_it_leaves_it_ours(machine: Machine, shell: Terminal) -> None:
     window = shell.start_program(sys.executable, "-c", WINDOW)
     wait_until(lambda: answers(machine.port), message="the server answers")
-    [server] = machine.servers()
+    [server] = servers(machine)
     window.process.kill()
     window.wait()
     code, facts = status(shell)
@@ -350,7 +350,7 @@ def test_a_server_of_somebody_else_is_used_and_not_stopped(
         refused = shell.run(deed)
         assert (refused.code, "not started by the launcher" in refused.err) == (5, True)
     assert theirs.poll() is None
-    assert [process.pid for process in machine.servers()] == [theirs.pid]
+    assert [process.pid for process in servers(machine)] == [theirs.pid]
 
 
 def test_a_port_held_by_another_program_is_named(machine: Machine, shell: Terminal) -> None:
@@ -369,13 +369,13 @@ def test_a_models_folder_in_use_is_refused(machine: Machine, shell: Terminal, se
     assert start.code == 1
     assert str(theirs.pid) in start.err
     assert f"127.0.0.1:{another_port}" in start.err
-    assert [process.pid for process in machine.servers()] == [theirs.pid]
+    assert [process.pid for process in servers(machine)] == [theirs.pid]
 
 
 def test_start_twice_at_once_starts_one(machine: Machine, shell: Terminal) -> None:
     both = [shell.start("start"), shell.start("start")]
     assert [one.wait().code for one in both] == [0, 0]
-    assert len(machine.servers()) == 1
+    assert len(servers(machine)) == 1
     assert shell.run("stop").code == 0
     assert machine.processes() == []
 
@@ -391,7 +391,7 @@ def test_stop_during_start_ends_in_the_last_wished_state(machine: Machine, shell
     assert ended.code == 0 or "stopped meanwhile" in ended.err, ended
     record = machine.record_file.read()
     wanted = record.wanted if record is not None else Wanted.STOPPED
-    assert len(machine.servers()) == (1 if wanted is Wanted.RUNNING else 0)
+    assert len(servers(machine)) == (1 if wanted is Wanted.RUNNING else 0)
     assert status(shell)[1]["state"] == ("running" if wanted is Wanted.RUNNING else "stopped")
     assert shell.run("stop").code == 0
     assert machine.processes() == []
@@ -401,12 +401,12 @@ def test_stop_ends_a_start_that_gets_no_answer(machine: Machine, shell: Terminal
     """The server is frozen before it can answer; a start that was quicker than that is tried again."""
     for _ in range(8):
         start = shell.start("start")
-        wait_until(lambda one=start: machine.servers() or one.ended, message="the server is there")  # type: ignore[misc]
-        for server in machine.servers():
+        wait_until(lambda one=start: servers(machine) or one.ended, message="the server is there")  # type: ignore[misc]
+        for server in servers(machine):
             server.suspend()
         if not answers(machine.port, timeout_s=0.3) and not start.ended:
             break
-        for server in machine.servers():
+        for server in servers(machine):
             server.resume()
         assert start.wait().code == 0
         assert shell.run("stop").code == 0
