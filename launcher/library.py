@@ -71,6 +71,7 @@ def installed_model(model: ModelInfo) -> InstalledModel:
         quantization=details.quantization_level or None,
         capabilities=tuple(model.capabilities) or None,
         remote_host=model.remote_host or None,
+        context_length=details.context_length or None,
     )
 
 

@@ -21,6 +21,8 @@ class InstalledModel:
     capabilities: tuple[str, ...] | None
     remote_host: str | None
     """Set for a stub of a cloud model."""
+    context_length: int | None = None
+    """The longest context that it was made for, in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
