@@ -17,8 +17,8 @@ _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH",
 _PACKAGER_PREFIX = "_PYI_"
 _PACKAGER_NAMES = ("_MEIPASS2",)
 _QT_PREFIXES = ("QT_", "QML")
-# Chosen by launcher.loop for qasync; says nothing to any other program.
-_OWN_QT_NAMES = ("QT_API",)
+# QT_API was chosen by launcher.loop for qasync; "_" is the path of the program that a shell started, which was us.
+_OWN_NAMES = ("QT_API", "_")
 _WINDOW_SUFFIX = "-window"
 
 
@@ -28,8 +28,8 @@ def child_environment(base: Mapping[str, str] | None = None, extra: Mapping[str,
     - ``LD_LIBRARY_PATH`` (and its like) gets back the value that the bootloader saved beside it as ``…_ORIG``; in a
       bundle one without a saved value was not there before, and goes.
     - The packager's own variables go; ``PYTHONHOME`` and ``PYTHONPATH`` go in a bundle only, where they are its own.
-    - ``QT_…`` and ``QML…`` go where they were ours: those that point into the bundle, and ``QT_API``. A person's own
-      (platform, scale) stay: a browser opened for them should look as always.
+    - ``_`` goes, and ``QT_…`` and ``QML…`` where they were ours: those that point into the bundle, and ``QT_API``. A
+      person's own (platform, scale) stay: a browser opened for them should look as always.
     - ``extra`` is laid over the rest.
     """
     environ = dict(os.environ if base is None else base)
@@ -67,7 +67,7 @@ def is_frozen() -> bool:
 
 
 def _is_ours(name: str, value: str, *, frozen: bool) -> bool:
-    if name.startswith(_PACKAGER_PREFIX) or name in _PACKAGER_NAMES or name in _OWN_QT_NAMES:
+    if name.startswith(_PACKAGER_PREFIX) or name in _PACKAGER_NAMES or name in _OWN_NAMES:
         return True
     if not frozen:
         return False
