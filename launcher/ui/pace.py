@@ -30,6 +30,11 @@ class Pace(QObject):
         self._timer.start()
         self._draw()
 
+    def rest(self) -> None:
+        """Forget what was wished: nobody looks any more."""
+        self._wished = False
+        self._timer.stop()
+
     def _on_timeout(self) -> None:
         if self._wished:
             self._wished = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QModelIndex, Qt, Signal
-from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtGui import QAction, QGuiApplication, QHideEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -127,6 +127,10 @@ class DownloadsPage(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         self._draw()
         super().showEvent(event)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        self._pace.rest()
+        super().hideEvent(event)
 
     @property
     def current(self) -> Transfer | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QFontDatabase, QGuiApplication, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtGui import QFontDatabase, QGuiApplication, QHideEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -35,7 +35,7 @@ from launcher.ui.widgets.empty_state import EmptyState
 
 MOST_LINES = 20_000
 
-_BATCH = 2_000
+_BATCH = 1_000
 """Lines put on screen within one frame: what comes at once when the page is opened is spread over several."""
 _FILTER_AFTER_MS = 120
 
@@ -140,7 +140,7 @@ class LogPage(QWidget):
 
     def append(self, lines: Sequence[str]) -> None:
         """Take over lines that the server has written since, oldest first."""
-        clean = [line.translate(_UNSEEN) for line in lines]
+        clean = [line if line.isprintable() else line.translate(_UNSEEN) for line in lines]
         self._lines.extend(clean)
         self._waiting.extend(self._matching(clean))
         if self.isVisible():
@@ -169,6 +169,11 @@ class LogPage(QWidget):
         super().showEvent(event)
         self._pace.wish()
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        self._pace.rest()
+        self._on_filter_settled()
+        super().hideEvent(event)
+
     def _matching(self, lines: Iterable[str]) -> list[str]:
         if not self._needle:
             return list(lines)
@@ -185,15 +190,16 @@ class LogPage(QWidget):
         self._show_emptiness()
 
     def _write(self, batch: list[str]) -> None:
-        bar, aside = self.text.verticalScrollBar(), self.text.horizontalScrollBar()
-        aside_value = aside.value()
+        # Shown while it is empty: the first time, Qt scrolls to the cursor, and that would be the end of a long line.
+        self._stack.setCurrentWidget(self.text)
+        bar = self.text.verticalScrollBar()
+        top = bar.value()
+        count = self._shown_count + len(batch)
+        self._shown_count = min(count, MOST_LINES)
         self._writing = True
         self.text.appendPlainText("\n".join(batch))
-        self._shown_count = min(self._shown_count + len(batch), MOST_LINES)
-        if self.following:
-            bar.setValue(bar.maximum())
-        # Where the cursor is at the end of the text, Qt follows it to the end of a long line, too.
-        aside.setValue(aside_value)
+        # Without wrapping the value is the number of the first line seen, and that line stays where it is.
+        bar.setValue(bar.maximum() if self.following else top - (count - self._shown_count))
         self._writing = False
 
     def _rewrite(self) -> None:
@@ -204,7 +210,10 @@ class LogPage(QWidget):
         self._shown_count = 0
         self._waiting.clear()
         self._waiting.extend(self._matching(self._lines))
-        self._draw()
+        if self.isVisible():
+            self._draw()
+        else:
+            self._show_emptiness()
 
     def _show_emptiness(self) -> None:
         count = self._shown_count + len(self._waiting)

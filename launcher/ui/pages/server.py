@@ -91,6 +91,11 @@ class ServerPage(QWidget):
         store.transfers_changed.connect(self.show_transfers)
         self.show_server()
 
+    @property
+    def ticking(self) -> bool:
+        """True while times are brought up every second."""
+        return self._clock.isActive()
+
     def show_server(self) -> None:
         """Show what the store knows of server and models."""
         status, models = self._store.server, self._store.models
@@ -123,6 +128,7 @@ class ServerPage(QWidget):
 
     def hideEvent(self, event: QHideEvent) -> None:
         self._clock.stop()
+        self._pace.rest()
         super().hideEvent(event)
 
     def _make_steps(self) -> NextStepsCard:

@@ -105,6 +105,10 @@ class _Row(QWidget):
         self._bar.setVisible(bool(model.size_bytes))
         self.show_time(now_s)
 
+    @property
+    def ticking(self) -> bool:
+        return self._model is not None and self._model.expires_at is not None
+
     def show_time(self, now_s: float) -> None:
         if self._model is not None:
             self._stay.setText(stay_words(self._model, now_s))
@@ -145,7 +149,7 @@ class LoadedModelsCard(Card):
     @property
     def ticking(self) -> bool:
         """True while a time left is shown."""
-        return any(row.isVisible() for row in self._rows.values())
+        return any(row.ticking for row in self._rows.values())
 
     def show_models(self, status: ServerStatus | None, models: Models | None) -> None:
         answering = status is not None and status.state in ANSWERING
@@ -162,6 +166,7 @@ class LoadedModelsCard(Card):
                 row = self._rows[model.name] = _Row(self._theme, model.name)
                 row.unload_requested.connect(self.unload_requested)
                 self.body.insertWidget(place, row)
+                row.show()
             self._rows[model.name].show_model(model, installed.get(model.name), self._now_s())
         self._unload_all.setVisible(len(loaded) > 1)
         self._off.setVisible(not answering)

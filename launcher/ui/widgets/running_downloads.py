@@ -103,6 +103,7 @@ class DownloadsCard(Card):
                 row = self._rows[transfer.model] = TransferRow(transfer.model)
                 row.cancel_requested.connect(self.cancel_requested)
                 self.body.insertWidget(place, row)
+                row.show()
             self._rows[transfer.model].show_transfer(transfer)
         words = self._rest_words(transfers, len(running) - len(shown))
         if not shown and not words:

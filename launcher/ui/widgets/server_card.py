@@ -210,6 +210,8 @@ def _second() -> QLabel:
 def _wrapped(label: QLabel, name: str) -> QLabel:
     label.setObjectName(name)
     label.setWordWrap(True)
+    # Else the longest word decides how narrow the page can be.
+    label.setMinimumWidth(1)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
     return label

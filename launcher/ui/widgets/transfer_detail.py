@@ -115,6 +115,8 @@ def _wrapped(name: str) -> QLabel:
     label = kind_label("", TextKind.BODY)
     label.setObjectName(name)
     label.setWordWrap(True)
+    # Else the longest word decides how narrow the page can be.
+    label.setMinimumWidth(1)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
     return label
