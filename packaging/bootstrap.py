@@ -750,10 +750,16 @@ def need_system(venv: Path, with_tests: bool, consent: Callable[[str], bool]) ->
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Start the app; its arguments go through."""
+    """Start the app; its arguments go through. ``--install`` and ``--uninstall`` alone change the menu instead."""
     options = parse_options(arguments)
     consent = consent_for(options.yes)
+    wish = options.passed[0].lower() if len(options.passed) == 1 else ""
+    if wish in ("--uninstall", "-uninstall"):
+        return change_menu(None)
     venv, anything_done = set_up(options.python, FOR_APP, consent)
+    if wish in ("--install", "-install"):
+        need_system(venv, False, consent)
+        return change_menu(venv_program(venv, "ollama-launcher-window", sys.platform))
     window = wants_window(options.passed)
     # The command line works without Qt: it is not held up again by a question answered "no" at the first set-up.
     if anything_done or window:
@@ -763,6 +769,21 @@ def run(arguments: Sequence[str]) -> int:
         if sentence:
             say(sentence)
     return become([str(venv_program(venv, "ollama-launcher", sys.platform)), *options.passed])
+
+
+def change_menu(window: Path | None) -> int:
+    """Put the window's program into the person's menu; None takes it out."""
+    import menu
+
+    try:
+        files = menu.uninstall(os.environ) if window is None else menu.install(window, os.environ)
+    except menu.MenuError as error:
+        raise SetupError(str(error), error.hint) from error
+    for path in files:
+        say(f"{'Removed' if window is None else 'Written'}: {path}")
+    if not files:
+        say("There was no menu entry of this program.")
+    return 0
 
 
 def become(command: Sequence[str]) -> int:

@@ -38,15 +38,21 @@ def python(version: tuple[int, int, int] = (3, 13, 0), **changes: Any) -> Any:
 # --- the oldest Python that may run it ---------------------------------------------------------------------------
 
 
-def test_the_oldest_python_reads_it() -> None:
-    ast.parse(support.PATH.read_text(encoding="utf-8"), feature_version=(3, 8))
+MENU = support.PATH.with_name("menu.py")
+both = pytest.mark.parametrize("path", [support.PATH, MENU], ids=["bootstrap", "menu"])
 
 
-def test_it_needs_nothing_but_the_standard_library() -> None:
-    tree = ast.parse(support.PATH.read_text(encoding="utf-8"))
+@both
+def test_the_oldest_python_reads_it(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+@both
+def test_it_needs_nothing_but_the_standard_library(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in modules} <= sys.stdlib_module_names
+    assert {name.split(".")[0] for name in modules} <= sys.stdlib_module_names | {MENU.stem}
 
 
 def test_it_calls_nothing_younger_than_3_8() -> None:
