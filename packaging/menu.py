@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import List, Mapping
+from typing import Mapping
 
 APP_ID = "io.github.ollama_launcher.OllamaLauncher"
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +32,7 @@ class MenuError(Exception):
         self.hint = hint
 
 
-def install(window: Path, environment: Mapping[str, str], platform: str = sys.platform) -> List[Path]:
+def install(window: Path, environment: Mapping[str, str], platform: str = sys.platform) -> list[Path]:
     """Write the menu entry that starts ``window``; returns the files that were written."""
     try:
         if platform == "win32":
@@ -54,7 +54,7 @@ def install(window: Path, environment: Mapping[str, str], platform: str = sys.pl
     return [entry, icon]
 
 
-def uninstall(environment: Mapping[str, str], platform: str = sys.platform) -> List[Path]:
+def uninstall(environment: Mapping[str, str], platform: str = sys.platform) -> list[Path]:
     """Remove what :func:`install` wrote; returns the files that were there."""
     files = [_link_path(environment)] if platform == "win32" else list(_linux_files(environment))
     removed = []
@@ -92,7 +92,7 @@ def quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace("%", "%%") + '"'
 
 
-def _linux_files(environment: Mapping[str, str]) -> List[Path]:
+def _linux_files(environment: Mapping[str, str]) -> list[Path]:
     named = environment.get("XDG_DATA_HOME", "")
     if named.startswith("/"):
         data = Path(named)
