@@ -18,9 +18,11 @@ from pathlib import Path
 from launcher.domain.settings import (
     Notice,
     Settings,
+    default_settings,
     read_setting,
     read_settings,
     written_setting,
+    written_settings,
 )
 from launcher.errors import StorageError
 from launcher.paths import config_dir, ensure_dir
@@ -29,8 +31,8 @@ FILE_NAME = "settings.json"
 
 _LARGEST_BYTES = 1_000_000
 _SET_ASIDE_AT_MOST = 20
-# What people of a system are used to, laid under what the file says. On Linux a tray cannot be relied on.
-_OF_THIS_SYSTEM: dict[str, object] = {"close_to_tray": sys.platform in ("win32", "darwin")}
+# Laid under what the file says.
+_OF_THIS_SYSTEM = written_settings(default_settings(sys.platform))
 
 
 class SettingsStorage:
@@ -153,7 +155,7 @@ class SettingsStorage:
 
 
 def _defaults() -> Settings:
-    return read_settings(_OF_THIS_SYSTEM)[0]
+    return default_settings(sys.platform)
 
 
 class _Broken(Exception):

@@ -71,15 +71,58 @@ class Notice:
     detail: str = ""
 
 
+class Kind(Enum):
+    """What a value is, which decides how it is edited."""
+
+    PROGRAM = "program"
+    """The path of an executable file; empty: none is named."""
+    ADDRESS = "address"
+    MODEL = "model"
+    """The name of a language model; empty: none."""
+    CHOICE = "choice"
+    SWITCH = "switch"
+
+
+class Group(Enum):
+    """What a setting is about; the value is the title that such settings stand under."""
+
+    OLLAMA = "Ollama"
+    MODELS = "Models"
+    WINDOW = "Window"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a closed set, and what it is called."""
+
+    value: Enum
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of the environment that has a say."""
+
+    name: str
+    wins: bool
+    """True: it counts whatever is set. False: it counts where nothing is set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One row of the table. ``read`` makes the value of what JSON holds, or raises InvalidSetting."""
+    """One row of the table. ``read`` makes the value of what JSON holds, or raises InvalidInput."""
 
     key: str
     default: object
     label: str
     help: str
     read: Callable[[object], object]
+    kind: Kind
+    group: Group
+    choices: tuple[Choice, ...] = ()
+    variable: Variable | None = None
+    restarts: bool = False
+    """A server that runs does not obey it before it is started again."""
 
 
 def _text(raw: object) -> str:
@@ -129,6 +172,10 @@ DECLARATIONS: tuple[Declaration, ...] = (
         label="Ollama program",
         help="Path of the ollama program. Empty: the launcher looks for it.",
         read=_text,
+        kind=Kind.PROGRAM,
+        group=Group.OLLAMA,
+        variable=Variable("OLLAMA_LAUNCHER_OLLAMA", wins=True),
+        restarts=True,
     ),
     Declaration(
         key="address",
@@ -136,6 +183,10 @@ DECLARATIONS: tuple[Declaration, ...] = (
         label="Address",
         help="Where the server listens, for example 127.0.0.1:11434. Empty: OLLAMA_HOST, else the default.",
         read=_address,
+        kind=Kind.ADDRESS,
+        group=Group.OLLAMA,
+        variable=Variable("OLLAMA_HOST", wins=False),
+        restarts=True,
     ),
     Declaration(
         key="on_start",
@@ -143,6 +194,9 @@ DECLARATIONS: tuple[Declaration, ...] = (
         label="When the launcher starts",
         help="Start the server if an Ollama is installed, or only watch.",
         read=_choice(OnStart),
+        kind=Kind.CHOICE,
+        group=Group.OLLAMA,
+        choices=(Choice(OnStart.START, "Start Ollama"), Choice(OnStart.WATCH, "Only watch")),
     ),
     Declaration(
         key="on_quit",
@@ -150,6 +204,9 @@ DECLARATIONS: tuple[Declaration, ...] = (
         label="When the launcher ends",
         help="What becomes of a server that the launcher started: stop it, or leave it running.",
         read=_choice(OnQuit),
+        kind=Kind.CHOICE,
+        group=Group.OLLAMA,
+        choices=(Choice(OnQuit.STOP, "Stop Ollama"), Choice(OnQuit.LEAVE, "Leave it running")),
     ),
     Declaration(
         key="default_model",
@@ -157,6 +214,8 @@ DECLARATIONS: tuple[Declaration, ...] = (
         label="Default model",
         help="The model that is offered first. Empty: none.",
         read=_model_name,
+        kind=Kind.MODEL,
+        group=Group.MODELS,
     ),
     Declaration(
         key="appearance",
@@ -164,6 +223,13 @@ DECLARATIONS: tuple[Declaration, ...] = (
         label="Appearance",
         help="Light or dark, or as the system has it.",
         read=_choice(Appearance),
+        kind=Kind.CHOICE,
+        group=Group.WINDOW,
+        choices=(
+            Choice(Appearance.SYSTEM, "As the system has it"),
+            Choice(Appearance.LIGHT, "Light"),
+            Choice(Appearance.DARK, "Dark"),
+        ),
     ),
     Declaration(
         key="close_to_tray",
@@ -171,10 +237,20 @@ DECLARATIONS: tuple[Declaration, ...] = (
         label="Keep running in the tray",
         help="Closing the window leaves the launcher in the tray, where there is one.",
         read=_switch,
+        kind=Kind.SWITCH,
+        group=Group.WINDOW,
     ),
 )
 
 _BY_KEY = {declaration.key: declaration for declaration in DECLARATIONS}
+
+# A tray cannot be relied on but where every desktop has one, and there people are used to it.
+_SYSTEMS_WITH_TRAY = ("win32", "darwin")
+
+
+def default_settings(system: str) -> Settings:
+    """What holds where nothing was set; ``system`` is spelled as ``sys.platform``."""
+    return Settings(close_to_tray=system in _SYSTEMS_WITH_TRAY)
 
 
 def read_setting(key: str, raw: object) -> object:

@@ -10,9 +10,11 @@ from launcher.domain.settings import (
     DECLARATIONS,
     Appearance,
     InvalidSetting,
+    Kind,
     OnQuit,
     OnStart,
     Settings,
+    default_settings,
     read_setting,
     read_settings,
     written_settings,
@@ -26,6 +28,24 @@ def test_the_table_declares_every_setting_with_its_default() -> None:
         assert getattr(defaults, declaration.key) == declaration.default
         assert declaration.label
         assert declaration.help.endswith(".")
+
+
+def test_every_kind_can_be_edited() -> None:
+    for declaration in DECLARATIONS:
+        values = [choice.value for choice in declaration.choices]
+        if declaration.kind is Kind.CHOICE:
+            assert values == list(type(declaration.default)), "each member once, in its order"  # type: ignore[call-overload] # an Enum
+            assert all(choice.label for choice in declaration.choices)
+        else:
+            assert values == []
+            assert isinstance(declaration.default, bool if declaration.kind is Kind.SWITCH else str)
+
+
+@pytest.mark.parametrize(
+    ("system", "close_to_tray"), [("linux", False), ("freebsd14", False), ("win32", True), ("darwin", True)]
+)
+def test_a_tray_is_relied_on_where_every_desktop_has_one(system: str, close_to_tray: bool) -> None:
+    assert default_settings(system) == Settings(close_to_tray=close_to_tray)
 
 
 def test_what_is_written_is_read() -> None:
