@@ -221,7 +221,7 @@ class Launcher:
         self.theme.apply(settings.current.appearance)
         self.window = MainWindow(self.store, self.theme, demo=demo)
         self.tray: Tray | None = None
-        self._wishes = Wishes(self._scope, show_page=self._show, report=self.report)
+        self._wishes = Wishes(self._scope, show_page=self.window.show_page, report=self.report)
         self._wishes.deeds["get_ollama_requested"] = self._get_ollama
         self._wishes.deeds["demo_requested"] = self._open_demo
         self._wishes.deeds["open_folder_requested"] = self._open_log_folder
@@ -310,10 +310,10 @@ class Launcher:
         self._add_tray()
         self._add_other_pages()
         self._wishes.pull(self._wished_pulls)
-        # What was made so far stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
-        gc.enable()
+        if not gc.isenabled():  # the entry has turned it off
+            # What was made so far stays: the collector need not look at it again and again.
+            gc.freeze()
+            gc.enable()
 
     def _install_diagnostics(self) -> None:
         from launcher.diagnostics import install_last_resort_handlers, setup_logging

@@ -93,9 +93,10 @@ class Wishes:
         if self.core is not None:
             self.core.downloads.dismiss(name)
 
-    def unload(self, name: str) -> None:
+    def unload(self, names: str | Iterable[str]) -> None:
         if self.core is not None:
-            self.act(self._unload(self.core, name), f"unload {name}")
+            for name in (names,) if isinstance(names, str) else names:
+                self.act(self._unload(self.core, name), f"unload {name}")
 
     def act(self, deed: Coroutine[Any, Any, object], name: str) -> None:
         """Do one thing that may fail in a way a person should hear of."""
