@@ -257,6 +257,9 @@ class ServerControl:
         environ = child_environment(self._environ, {"OLLAMA_HOST": self._address.bind})
         models = models_folder.models_folder(environ)
         await self._refuse_shared_folder(models)
+        mended = await run_blocking(models_folder.mend_partials, models)
+        if mended:
+            _log.info("%d damaged downloads in %s will begin anew", mended, models)
         refreshed = await run_blocking(models_folder.refresh_partials, models)
         if refreshed.unwritable:
             # Only there: it also keeps layers that nothing needs any more.

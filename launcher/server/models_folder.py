@@ -6,6 +6,7 @@ files, so whoever uses it is looked for before a start. All blocking.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -120,6 +121,27 @@ def refresh_partials(folder: Path) -> RefreshOutcome:
     return RefreshOutcome(refreshed, unwritable)
 
 
+def mend_partials(folder: Path) -> int:
+    """Remove what is left of downloads that could never go on; tell how many. Only while no server uses the folder.
+
+    A server that is told to end while it downloads may leave a sidecar empty, or some of them missing (seen on
+    0.33.0-rc2). Each later pull of that model then fails, until all partial files of the digest are gone.
+    """
+    by_digest: dict[str, list[Path]] = {}
+    for path in _partials(folder, _PARTIAL):
+        found = _PARTIAL.fullmatch(path.name)
+        if found:
+            by_digest.setdefault(found["digest"], []).append(path)
+    mended = 0
+    for paths in by_digest.values():
+        if _is_damaged(paths):
+            with suppress(OSError):  # not ours to write: the pull will say what is wrong
+                for path in paths:
+                    path.unlink(missing_ok=True)
+                mended += 1
+    return mended
+
+
 def pulls_active(folder: Path, within_s: float, now_s: float) -> bool:
     """Tell whether a download has written within the last ``within_s`` seconds before ``now_s`` (wall clock)."""
     for path in _partials(folder, _PARTIAL_CONTENT):
@@ -127,6 +149,36 @@ def pulls_active(folder: Path, within_s: float, now_s: float) -> bool:
             if now_s - path.stat().st_mtime <= within_s:
                 return True
     return False
+
+
+def _is_damaged(paths: Sequence[Path]) -> bool:
+    """Tell whether the sidecars of one digest are not all of one whole (server/download.go, 0.33)."""
+    parts: list[tuple[int, int, int, int]] = []
+    content_bytes: int | None = None
+    for path in paths:
+        try:
+            if _PARTIAL_CONTENT.fullmatch(path.name):
+                content_bytes = path.stat().st_size
+                continue
+            part = json.loads(path.read_bytes())
+            numbers = (part["N"], part["Offset"], part["Size"], part["Completed"])
+        except OSError:  # not ours to read: nothing can be said
+            return False
+        except (ValueError, TypeError, KeyError):
+            return True
+        if not all(isinstance(number, int) for number in numbers):
+            return True
+        parts.append(numbers)
+    end = 0
+    for expected, (number, offset, size, completed) in enumerate(sorted(parts)):
+        if number != expected or offset != end or not 0 <= completed <= size:
+            return True
+        end += size
+    if not parts:
+        return False  # content alone is begun anew
+    begun = any(completed for _, _, _, completed in parts)
+    # The content gets its full size when the first byte comes; before that it may be missing or empty.
+    return content_bytes != end if begun or content_bytes else False
 
 
 def _partials(folder: Path, pattern: re.Pattern[str]) -> Iterator[Path]:

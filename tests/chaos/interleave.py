@@ -148,7 +148,25 @@ class Scene:
             "CHAOS_FOLDER": str(folder),
         }
 
-    def perform(self, story: Sequence[Step]) -> subprocess.Popen[str]:
+    def act(self, stories: Sequence[Sequence[Step]]) -> list[Done]:
+        """Let a process perform each of the stories, all at once; returns what was done, in order."""
+        performers = [self._performer(story) for story in stories]
+        try:
+            for performer in performers:
+                if performer.stdout is not None and performer.stdin is not None:
+                    performer.stdout.readline()  # it has imported all it needs
+            for performer in performers:
+                if performer.stdin is not None:
+                    performer.stdin.close()
+                    performer.stdin = None  # communicate() would close it again
+            lines = [line for one in performers for line in one.communicate(timeout=_STORY_LIMIT_S)[0].splitlines()]
+        finally:
+            for performer in performers:
+                performer.kill()
+                performer.wait()
+        return sorted((Done(**json.loads(line)) for line in lines), key=lambda one: one.begin_s)
+
+    def _performer(self, story: Sequence[Step]) -> subprocess.Popen[str]:
         """Start a performer; it begins when its input is closed."""
         return subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.interleave", "--perform", json.dumps([asdict(step) for step in story])],
@@ -222,7 +240,7 @@ def run(seed: int, folder: Path, steps: int = 4, *, kills: bool = False) -> tupl
     wrong: list[str] = []
     try:
         with Observer(scene) as observer:
-            done += _perform(scene, stories(seed, steps, kills=kills))
+            done += scene.act(stories(seed, steps, kills=kills))
             wrong += [f"{one.deed} ended with {one.code}: {one.output!r}" for one in done if not _may_end_so(one)]
             wrong += _unknown(scene) if kills else _ending(scene, done)
             for arguments in (("start",), ("models", "pull", _MODEL), ("stop",)):
@@ -240,24 +258,6 @@ def run(seed: int, folder: Path, steps: int = 4, *, kills: bool = False) -> tupl
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     return wrong, done
-
-
-def _perform(scene: Scene, both: Sequence[Sequence[Step]]) -> list[Done]:
-    performers = [scene.perform(story) for story in both]
-    try:
-        for performer in performers:
-            if performer.stdout is not None and performer.stdin is not None:
-                performer.stdout.readline()  # it has imported all it needs
-        for performer in performers:
-            if performer.stdin is not None:
-                performer.stdin.close()
-                performer.stdin = None  # communicate() would close it again
-        lines = [line for one in performers for line in one.communicate(timeout=_STORY_LIMIT_S)[0].splitlines()]
-    finally:
-        for performer in performers:
-            performer.kill()
-            performer.wait()
-    return sorted((Done(**json.loads(line)) for line in lines), key=lambda one: one.begin_s)
 
 
 def _may_end_so(one: Done) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from launcher.server.record import Wanted
-from tests.chaos.interleave import Done, Observer, Scene, last_wishes, run, stories
+from tests.chaos.interleave import Done, Observer, Scene, Step, last_wishes, run, stories
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's process table")
@@ -46,6 +46,20 @@ def test_a_server_that_was_not_written_down_is_still_ours(tmp_path: Path) -> Non
     scene.record_file.write(replace(record, pid=None, group=None, start=None))
     assert scene.command("stop").code == 0
     assert scene.living() == {}
+
+
+def test_a_damaged_download_is_mended_by_a_start(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, seed=0)
+    done = scene.act([[Step(0.0, "start"), Step(0.0, "pull", interrupt_s=0.3), Step(0.0, "stop")]])
+    assert [one.code for one in done] == [0, 130, 0], done
+    sidecars = sorted(scene.models.glob("blobs/sha256-*-partial-*"))
+    assert sidecars
+    # As a server leaves it that is told to end at the wrong moment.
+    os.truncate(sidecars[0], 0)
+    assert scene.command("start").code == 0
+    pulled = scene.command("models", "pull", "llama3.2:1b")
+    assert scene.command("stop").code == 0
+    assert pulled.code == 0, pulled
 
 
 @pytest.mark.long

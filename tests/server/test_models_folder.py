@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from launcher.server.models_folder import (
     RefreshOutcome,
     is_server,
     live_users,
+    mend_partials,
     models_folder,
     pulls_active,
     refresh_partials,
@@ -25,6 +27,8 @@ pytestmark = [
     pytest.mark.blocks_loop("starting a process waits for a processor, up to 200 ms on a busy machine"),
     pytest.mark.skipif(sys.platform == "win32", reason="programs are made of scripts"),
 ]
+
+RECORDINGS = Path(__file__).parents[1] / "recordings" / "pull"
 
 _A, _B = "a" * 64, "b" * 64
 
@@ -169,3 +173,85 @@ def test_a_download_that_writes_is_active(folder: Path) -> None:
 def test_a_sidecar_alone_is_no_active_download(folder: Path) -> None:
     os.utime(folder / "blobs" / f"sha256-{_A}-partial-0", (1999, 1999))
     assert not pulls_active(folder, 10, 2000)
+
+
+# --- downloads that could never go on ---------------------------------------------------------------------------------
+
+
+def _recorded(name: str) -> list[dict[str, object]]:
+    files: list[dict[str, object]] = json.loads((RECORDINGS / f"{name}-files.json").read_text())["files"]
+    return files
+
+
+def _lay_out(blobs: Path, files: list[dict[str, object]]) -> set[str]:
+    blobs.mkdir(parents=True)
+    for file in files:
+        path = blobs / str(file["name"])
+        path.write_text(str(file.get("text", "")))
+        if "text" not in file:
+            os.truncate(path, int(str(file["size"])))  # sparse, as the server's own
+    return {path.name for path in blobs.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["big-closed", "big-server-killed", "big-server-terminated", "big-disk-full"])
+def test_what_can_go_on_is_left(tmp_path: Path, name: str) -> None:
+    before = _lay_out(tmp_path / "blobs", _recorded(name))
+    assert any("partial-" in name for name in before)
+    assert mend_partials(tmp_path) == 0
+    assert {path.name for path in (tmp_path / "blobs").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "content"),
+    [
+        pytest.param(3, "", id="empty"),
+        pytest.param(3, "garbage", id="garbage"),
+        pytest.param(0, "\0" * 60, id="zeros"),
+        pytest.param(3, "[]", id="a list"),
+        pytest.param(3, '{"N": 3}', id="members missing"),
+        pytest.param(3, '{"N":3,"Offset":300000000,"Size":100000000,"Completed":"1"}', id="another kind"),
+        pytest.param(3, '{"N":3,"Offset":300000000,"Size":100000000,"Completed":100000001}', id="too much"),
+        pytest.param(3, '{"N":3,"Offset":300000000,"Size":90000000,"Completed":1}', id="a gap"),
+        pytest.param(0, None, id="first missing"),
+        pytest.param(3, None, id="one missing"),
+        pytest.param(7, None, id="last missing"),
+    ],
+)
+def test_a_damaged_digest_is_removed_as_a_whole(tmp_path: Path, sidecar: int, content: str | None) -> None:
+    blobs = tmp_path / "blobs"
+    before = _lay_out(blobs, _recorded("big-closed"))
+    (path,) = (path for path in blobs.iterdir() if path.name.endswith(f"-partial-{sidecar}"))
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    assert mend_partials(tmp_path) == 1
+    assert {path.name for path in blobs.iterdir()} == {name for name in before if "-partial" not in name}
+
+
+def test_recorded_damage_is_removed(tmp_path: Path) -> None:
+    _lay_out(tmp_path / "blobs", _recorded("big-missing-sidecar"))
+    assert mend_partials(tmp_path) == 1
+    assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_content_that_is_missing_or_short_is_damage_only_once_something_came(tmp_path: Path) -> None:
+    blobs = tmp_path / "blobs"
+    _lay_out(blobs, _recorded("big-server-killed"))
+    (content,) = blobs.glob("*-partial")
+    os.truncate(content, 0)
+    assert mend_partials(tmp_path) == 0
+    content.unlink()
+    assert mend_partials(tmp_path) == 0
+    (first,) = blobs.glob("*-partial-0")
+    first.write_text('{"N":0,"Offset":0,"Size":100000000,"Completed":5}')
+    assert mend_partials(tmp_path) == 1
+
+
+def test_other_digests_are_left(folder: Path) -> None:
+    (folder / "blobs" / f"sha256-{_A}-partial-0").write_text("")
+    before = {path.name for path in (folder / "blobs").iterdir()}
+    assert mend_partials(folder) == 1
+    after = {path.name for path in (folder / "blobs").iterdir()}
+    assert before - after == {f"sha256-{_A}-partial", f"sha256-{_A}-partial-0", f"sha256-{_A}-partial-12"}
+    assert mend_partials(folder.parent / "nowhere") == 0
