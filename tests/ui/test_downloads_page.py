@@ -7,6 +7,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QLabel, QProgressBar, QPushButton
 
+from launcher.domain.server import ServerState
 from launcher.domain.transfer import Phase
 from launcher.ui.pages.downloads import DownloadsPage
 from launcher.ui.store import Store
@@ -297,6 +298,27 @@ def test_a_failure_says_why_and_what_to_do(page: DownloadsPage, store: Store, ma
     words = {label.text() for label in page.detail.findChildren(QLabel) if label.isVisible()}
     assert {"Failed: There is no such model.", "Check the spelling."} <= words
     assert all(label.textFormat() is Qt.TextFormat.PlainText for label in page.findChildren(QLabel))
+
+
+def test_without_a_server_the_way_to_it_is_shown(
+    page: DownloadsPage, store: Store, qtbot, make_status, wishes: Wishes
+) -> None:
+    button = page.findChild(QPushButton, "downloads-to-server-button")
+    assert not button.isVisible()
+    store.put(make_status(ServerState.STOPPED, None))
+    assert button.isVisible()
+    assert "Stopped – downloads need a server that runs." in {label.text() for label in page.findChildren(QLabel)}
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert wishes.seen == [("page", "server")]
+    store.put(make_status())
+    assert not button.isVisible()
+
+
+def test_the_technical_words_of_a_failure_are_there(page: DownloadsPage, store: Store, make_transfer) -> None:
+    detail = page.detail.findChild(QLabel, "transfer-detail-words")
+    store.put((make_transfer(phase=Phase.FAILED, error="It broke off.", detail="Error: max retries\nexceeded: EOF"),))
+    assert detail.isVisible()
+    assert detail.text() == "Error: max retries exceeded: EOF"
 
 
 def test_rows_are_painted_only_while_somebody_looks(page: DownloadsPage, store: Store, make_transfer) -> None:

@@ -156,6 +156,15 @@ def test_typing_alone_filters_too(page: LogPage, qtbot) -> None:
     qtbot.waitUntil(lambda: _shown(page) == ["two"])
 
 
+def test_escape_empties_the_filter(page: LogPage, qtbot) -> None:
+    page.append(["one", "two"])
+    _filter(page, qtbot, "tw")
+    page.activateWindow()
+    page.filter_field.setFocus()
+    qtbot.keyClick(page.filter_field, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: _shown(page) == ["one", "two"])
+
+
 def test_a_filter_that_nothing_matches_can_be_taken_away(page: LogPage, qtbot) -> None:
     page.append(["one"])
     _filter(page, qtbot, "xyz")

@@ -22,14 +22,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from launcher.domain.server import ANSWERING, ServerState
 from launcher.domain.transfer import Phase, Transfer
 from launcher.ui.pace import Pace
+from launcher.ui.phrases import server_phrase
 from launcher.ui.store import Store
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.transfers_table import TransferDelegate, TransfersTableModel
 from launcher.ui.widgets.card import kind_label
 from launcher.ui.widgets.empty_state import EmptyState
 from launcher.ui.widgets.pull_box import PullBox
+from launcher.ui.widgets.state_shape import StateShapeWidget
 from launcher.ui.widgets.transfer_detail import TransferDetail
 
 
@@ -67,6 +70,24 @@ class DownloadsPage(QWidget):
 
         self.pull_box = PullBox()
         self.pull_box.pull_requested.connect(self.pull_requested)
+
+        # A download needs a server that answers; what cannot begin is said before somebody waits for it.
+        self._off_row = QWidget()
+        self._off_row.setObjectName("downloads-off")
+        self._off_shape = StateShapeWidget(theme, 14)
+        self._off_words = kind_label("", TextKind.BODY)
+        self._off_words.setWordWrap(True)
+        to_server = QPushButton(self.tr("Go to the server"))
+        to_server.setObjectName("downloads-to-server-button")
+        to_server.setAccessibleName(to_server.text())
+        to_server.setProperty("kind", "link")
+        to_server.setCursor(Qt.CursorShape.PointingHandCursor)
+        to_server.clicked.connect(lambda: self.page_requested.emit("server"))
+        off = QHBoxLayout(self._off_row)
+        off.setContentsMargins(0, 0, 0, 0)
+        off.addWidget(self._off_shape)
+        off.addWidget(self._off_words, 1)
+        off.addWidget(to_server)
 
         self.table_model = TransfersTableModel(self)
         self.view = QListView()
@@ -106,12 +127,26 @@ class DownloadsPage(QWidget):
         column.setSpacing(12)
         column.addLayout(head)
         column.addWidget(self.pull_box)
+        column.addWidget(self._off_row)
         column.addWidget(self._stack, 1)
         column.addWidget(self.detail)
 
         self._pace = Pace(self._draw, self)
         store.transfers_changed.connect(self.show_transfers)
+        store.server_changed.connect(self.show_server)
+        self.show_server()
         self._draw()
+
+    def show_server(self) -> None:
+        """Say when nothing can be downloaded now."""
+        status = self._store.server
+        off = status is not None and status.state not in (*ANSWERING, ServerState.CHECKING)
+        self._off_row.setVisible(off)
+        if off:
+            phrase = server_phrase(status)
+            self._off_shape.show_shape(phrase.shape, phrase.role, phrase.title)
+            words = self.tr("{state} – downloads need a server that runs.").format(state=phrase.title)
+            self._off_words.setText(words)
 
     def show_transfers(self) -> None:
         """Show what the store knows, at most 30 times a second and only while somebody looks."""

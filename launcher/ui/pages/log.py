@@ -31,6 +31,7 @@ from launcher.ui.store import Store
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text
 from launcher.ui.widgets.card import kind_label
+from launcher.ui.widgets.clear_button import add_clear_button
 from launcher.ui.widgets.empty_state import EmptyState
 
 MOST_LINES = 20_000
@@ -70,7 +71,7 @@ class LogPage(QWidget):
         self.filter_field.setObjectName("log-filter-field")
         self.filter_field.setAccessibleName(self.tr("Show only lines with this text"))
         self.filter_field.setPlaceholderText(self.tr("Filter"))
-        self.filter_field.setClearButtonEnabled(True)
+        add_clear_button(self.filter_field)
         self.follow_box = QCheckBox(self.tr("Follow"))
         self.follow_box.setObjectName("log-follow-box")
         self.follow_box.setAccessibleName(self.tr("Keep the newest line in view"))

@@ -20,6 +20,8 @@ from launcher.ui.widgets.split_bar import SplitBar
 _FOR_EVER_S = 365 * 86_400.0
 """``keep_alive: -1`` is told as a date centuries away."""
 
+_SHORT_NAME = 180
+
 
 def _tr(text: str) -> str:
     return QCoreApplication.translate("loaded-models", text)
@@ -57,6 +59,12 @@ def place_words(model: LoadedModel) -> str:
     return SEPARATOR.join(filter(None, (place, context)))
 
 
+def keep_short(label: ElidedLabel) -> None:
+    """Let what stands beside a label give way first, unless its own words are long."""
+    label.ensurePolished()
+    label.setMinimumWidth(min(label.sizeHint().width(), _SHORT_NAME))
+
+
 class _Row(QWidget):
     """One loaded model."""
 
@@ -67,6 +75,7 @@ class _Row(QWidget):
         self._model: LoadedModel | None = None
         self._name = ElidedLabel(name, mode=Qt.TextElideMode.ElideMiddle)
         self._name.setProperty("kind", "strong")
+        keep_short(self._name)
         self._kind = ElidedLabel()
         self._kind.setProperty("kind", "second")
         self._stay = kind_label("", TextKind.BODY)

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QLineEdit, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
 from launcher.domain.names import InvalidModelName, ModelName
 from launcher.ui.theme import TextKind
 from launcher.ui.units import count_text
 from launcher.ui.widgets.card import kind_label, restyle
+from launcher.ui.widgets.clear_button import add_clear_button
 
 _BETWEEN_NAMES = re.compile(r"[\s,;，、；]+")
 _COMMANDS = ({"ollama", "run"}, {"ollama", "pull"})
@@ -57,7 +58,7 @@ class PullBox(QWidget):
         self.field.setObjectName("pull-field")
         self.field.setAccessibleName(self.tr("Names of models to download"))
         self.field.setPlaceholderText(self.tr("Model name, for example llama3.2:3b or hf.co/user/repo:Q4_K_M"))
-        self.field.setClearButtonEnabled(True)
+        add_clear_button(self.field)
         self.button = QPushButton(self.tr("Download"))
         self.button.setObjectName("pull-button")
         self.button.setProperty("kind", "primary")
@@ -65,7 +66,6 @@ class PullBox(QWidget):
         self._note.setObjectName("pull-note")
         self._note.setWordWrap(True)
         self._note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._note.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)

@@ -13,6 +13,7 @@ from launcher.ui.theme import Role, TextKind
 from launcher.ui.units import count_text, percent_text
 from launcher.ui.widgets.card import Card, kind_label, restyle
 from launcher.ui.widgets.elided_label import ElidedLabel
+from launcher.ui.widgets.loaded_models import keep_short
 from launcher.ui.widgets.progress import ThinProgressBar
 
 MOST_ROWS = 3
@@ -29,6 +30,7 @@ class TransferRow(QWidget):
         super().__init__(parent)
         self._name = ElidedLabel(name, mode=Qt.TextElideMode.ElideMiddle)
         self._name.setProperty("kind", "strong")
+        keep_short(self._name)
         self._words = ElidedLabel()
         self._words.setProperty("kind", "second")
         self._cancel = QPushButton(self.tr("Pause"))

@@ -12,7 +12,7 @@ from enum import Enum
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QMouseEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus, offers
@@ -55,7 +55,7 @@ class ServerCard(Card):
         self.setObjectName("server-card")
         self._now_s = now_s
         self._status: ServerStatus | None = None
-        self._deed: _Deed | None = None
+        self._deed = _Deed.START
 
         self._shape = StateShapeWidget(theme, 44)
         self._title = _wrapped(kind_label("", TextKind.PAGE_TITLE), "server-state")
@@ -94,6 +94,7 @@ class ServerCard(Card):
         self._restart = self._button("restart-button", self.tr("Restart"), self.restart_requested)
         self._button_of_deed = _CalmButton()
         self._button_of_deed.clicked.connect(self._on_deed_clicked)
+        self._show_deed(self._deed)
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(12)
         self._buttons.addStretch(1)
@@ -147,7 +148,8 @@ class ServerCard(Card):
 
     def _show_links(self, status: ServerStatus | None) -> None:
         state = status.state if status is not None else ServerState.CHECKING
-        log = state in (ServerState.FAILED, ServerState.BACKOFF, ServerState.DEGRADED)
+        ours = status is not None and status.owner is Owner.OURS
+        log = state in (ServerState.FAILED, ServerState.BACKOFF) or (state is ServerState.DEGRADED and ours)
         address = state in (ServerState.PORT_TAKEN, ServerState.UNREACHABLE)
         self._log_link.setVisible(log)
         self._address_link.setVisible(address)
@@ -163,13 +165,8 @@ class ServerCard(Card):
         self._restart.setVisible(offered is not None and offered.restart)
         self._second_stop.setVisible(offered is not None and offered.start and offered.stop)
         button = self._button_of_deed
-        if deed is not self._deed and deed is not None:
-            button.setText(self.tr("Start") if deed is _Deed.START else self.tr("Stop"))
-            button.setAccessibleName(button.text())
-            button.setObjectName(f"{deed.value}-button")
-            button.setProperty("kind", "big-primary" if deed is _Deed.START else "big")
-            restyle(button)
-        self._deed = deed
+        if deed is not None and deed is not self._deed:
+            self._show_deed(deed)
         if stopping and button.hasFocus():
             # Disabled, the button would hand its focus to whatever comes next; the card keeps it for the next deed.
             self.setFocus()
@@ -178,10 +175,18 @@ class ServerCard(Card):
         if self.hasFocus() and deed is not None and not stopping:
             button.setFocus()
 
+    def _show_deed(self, deed: _Deed) -> None:
+        button, self._deed = self._button_of_deed, deed
+        button.setText(self.tr("Start") if deed is _Deed.START else self.tr("Stop"))
+        button.setAccessibleName(button.text())
+        button.setObjectName(f"{deed.value}-button")
+        button.setProperty("kind", "big-primary" if deed is _Deed.START else "big")
+        restyle(button)
+
     def _on_deed_clicked(self) -> None:
         if self._deed is _Deed.START:
             self.start_requested.emit()
-        elif self._deed is _Deed.STOP:
+        else:
             self.stop_requested.emit()
 
     def _button(self, name: str, words: str, signal: object) -> QPushButton:
@@ -213,7 +218,6 @@ def _wrapped(label: QLabel, name: str) -> QLabel:
     # Else the longest word decides how narrow the page can be.
     label.setMinimumWidth(1)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
     return label
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from launcher.domain.transfer import Phase, Transfer
 from launcher.ui.phrases import SEPARATOR, amount_words, pace_words, phase_phrase, transfer_words
@@ -35,6 +35,9 @@ class TransferDetail(Card):
         self._hint.setProperty("kind", "second")
         self._figures = _wrapped("transfer-figures")
         self._figures.setProperty("kind", "small")
+        self._detail = ElidedLabel()
+        self._detail.setObjectName("transfer-detail-words")
+        self._detail.setProperty("kind", "small")
         self._bar = ThinProgressBar(height=8)
         self._bar.setObjectName("transfer-detail-progress")
 
@@ -61,6 +64,7 @@ class TransferDetail(Card):
         self.body.addWidget(self._bar)
         self.body.addWidget(self._figures)
         self.body.addWidget(self._hint)
+        self.body.addWidget(self._detail)
 
     @property
     def model(self) -> str:
@@ -91,7 +95,9 @@ class TransferDetail(Card):
         self._bar.setAccessibleDescription(figures or words)
         self._hint.setText(transfer.hint)
         self._hint.setVisible(bool(transfer.hint))
-        self._hint.setToolTip("")
+        detail = "" if transfer.detail == transfer.error else transfer.detail
+        self._detail.setText(" ".join(detail.split()))
+        self._detail.setVisible(bool(detail))
         for button, shown in (
             (self._pause, not phase.ended and phase is not Phase.PAUSED),
             (self._resume, phase is Phase.PAUSED),
@@ -118,5 +124,4 @@ def _wrapped(name: str) -> QLabel:
     # Else the longest word decides how narrow the page can be.
     label.setMinimumWidth(1)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
     return label
