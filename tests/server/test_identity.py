@@ -297,7 +297,7 @@ def test_reading_the_table_costs_little() -> None:
 # --- a record whose writer was killed too early -----------------------------------------------------------------------
 
 
-_TOKEN = "0123abcd"
+_TOKEN = os.urandom(8).hex()  # not that of another run of these tests on this machine
 
 
 def _unfinished(family: Family, child: Child) -> ServerRecord:
