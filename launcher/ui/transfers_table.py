@@ -180,7 +180,8 @@ class TransferDelegate(QStyledItemDelegate):
         right = "   ".join(filter(None, (amount_words(transfer), pace_words(transfer).replace(" · ", "   "))))
         painter.setFont(theme.font(TextKind.BODY))
         painter.setPen(theme.color(Role.TEXT_SECOND))
-        left_width = self._write_right(painter, first, right, self._plain, direction, most=first.width() // 2)
+        name_width = min(self._first.horizontalAdvance(transfer.model), first.width() * 2 // 5) + _BETWEEN
+        left_width = self._write_right(painter, first, right, self._plain, direction, most=first.width() - name_width)
         painter.setFont(self._name_font)
         painter.setPen(theme.color(Role.TEXT))
         name = self._first.elidedText(transfer.model, Qt.TextElideMode.ElideMiddle, left_width)

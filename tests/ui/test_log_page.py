@@ -57,6 +57,8 @@ def test_without_a_log_it_says_when_there_will_be_one(page: LogPage, store: Stor
     with qtbot.waitSignal(page.page_requested) as asked:
         qtbot.mouseClick(page.findChild(QPushButton, "log-to-server-button"), Qt.MouseButton.LeftButton)
     assert asked.args == ["server"]
+    for control in (page.filter_field, page.follow_box, page.copy_button):
+        assert not control.isVisible()
 
 
 def test_lines_come_in_order_and_are_counted(page: LogPage, qtbot) -> None:

@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QListView,
     QPushButton,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -112,10 +111,6 @@ class DownloadsPage(QWidget):
         example = self._empty.add_button(self.tr("Begin with llama3.2:1b"), "example-model-button")
         example.clicked.connect(lambda: self.pull_box.field.setText("llama3.2:1b"))
         example.clicked.connect(self.pull_box.field.setFocus)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self._empty)
-        self._stack.addWidget(self.view)
-
         self.detail = TransferDetail()
         self.detail.cancel_requested.connect(self.cancel_requested)
         self.detail.retry_requested.connect(self.retry_requested)
@@ -128,7 +123,8 @@ class DownloadsPage(QWidget):
         column.addLayout(head)
         column.addWidget(self.pull_box)
         column.addWidget(self._off_row)
-        column.addWidget(self._stack, 1)
+        column.addWidget(self._empty, 1)
+        column.addWidget(self.view, 1)
         column.addWidget(self.detail)
 
         self._pace = Pace(self._draw, self)
@@ -175,7 +171,8 @@ class DownloadsPage(QWidget):
     def _draw(self) -> None:
         transfers = self._store.transfers
         self.table_model.show_transfers(transfers)
-        self._stack.setCurrentWidget(self.view if transfers else self._empty)
+        self._empty.setVisible(not transfers)
+        self.view.setVisible(bool(transfers))
         if transfers and not self.view.currentIndex().isValid():
             self.view.setCurrentIndex(self.table_model.index(0))
         self._dismiss_done.setVisible(any(each.phase is Phase.DONE for each in transfers))

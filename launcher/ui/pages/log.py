@@ -20,7 +20,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QPlainTextEdit,
     QPushButton,
-    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -110,16 +109,14 @@ class LogPage(QWidget):
         self._to_server.clicked.connect(lambda: self.page_requested.emit("server"))
         self._clear = self._empty.add_button(self.tr("Show all lines"), "log-clear-filter-button")
         self._clear.clicked.connect(self.filter_field.clear)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self._empty)
-        self._stack.addWidget(self.text)
 
         column = QVBoxLayout(self)
         column.setContentsMargins(24, 20, 24, 24)
         column.setSpacing(12)
         column.addLayout(head)
         column.addLayout(tools)
-        column.addWidget(self._stack, 1)
+        column.addWidget(self._empty, 1)
+        column.addWidget(self.text, 1)
 
         self._pace = Pace(self._draw, self)
         self._filtering = QTimer(self, interval=_FILTER_AFTER_MS, singleShot=True)
@@ -192,7 +189,7 @@ class LogPage(QWidget):
 
     def _write(self, batch: list[str]) -> None:
         # Shown while it is empty: the first time, Qt scrolls to the cursor, and that would be the end of a long line.
-        self._stack.setCurrentWidget(self.text)
+        self._show_text(True)
         bar = self.text.verticalScrollBar()
         top = bar.value()
         count = self._shown_count + len(batch)
@@ -224,9 +221,10 @@ class LogPage(QWidget):
         else:
             words = self.tr("{count} lines").format(count=count_text(total)) if total != 1 else self.tr("1 line")
         self._count.setText(words)
-        self._count.setVisible(total > 0)
+        for widget in (self._count, self.filter_field, self.follow_box, self.copy_button):
+            widget.setVisible(total > 0)
         self.copy_button.setEnabled(count > 0)
-        self._stack.setCurrentWidget(self.text if count else self._empty)
+        self._show_text(count > 0)
         if count:
             return
         self._clear.setVisible(total > 0)
@@ -242,6 +240,10 @@ class LogPage(QWidget):
             )
         else:
             self._empty.show_text(self.tr("No log yet"), self.tr("It begins when the launcher starts Ollama."))
+
+    def _show_text(self, shown: bool) -> None:
+        self._empty.setVisible(not shown)
+        self.text.setVisible(shown)
 
     def _button(self, name: str, words: str) -> QPushButton:
         button = QPushButton(words)

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from launcher.domain.models import on_disk_at_most_bytes
 from launcher.domain.server import ANSWERING, ServerState, offers
 from launcher.ui.models_table import KINDS, Column, Entry, ModelDelegate, ModelsTableModel, Work, work_words
 from launcher.ui.pace import Pace
@@ -36,7 +37,7 @@ from launcher.ui.units import count_text, size_text
 from launcher.ui.widgets.card import kind_label
 from launcher.ui.widgets.elided_label import ElidedLabel
 from launcher.ui.widgets.empty_state import EmptyState
-from launcher.ui.widgets.model_detail import ModelDetail, size_at_most_bytes
+from launcher.ui.widgets.model_detail import ModelDetail
 
 _TICK_MS = 1_000
 _TICKS_BETWEEN_AGES = 60
@@ -223,7 +224,7 @@ class ModelsPage(QWidget):
             self.filter_field.setAccessibleName(words)
         self.filter_field.setEnabled(bool(count))
         self._show_kinds(entries)
-        size = size_text(size_at_most_bytes(entries))
+        size = size_text(on_disk_at_most_bytes(entry.model for entry in entries))
         self._on_disk.setText(self.tr("{size} on disk").format(size=size) if count else "")
         self.detail.setVisible(bool(rows))
         self._stack.setCurrentWidget(self.view if rows else self._empty)

@@ -78,7 +78,7 @@ class _Row(QWidget):
         keep_short(self._name)
         self._kind = ElidedLabel()
         self._kind.setProperty("kind", "second")
-        self._stay = kind_label("", TextKind.BODY)
+        self._stay = ElidedLabel()
         self._stay.setProperty("kind", "second")
         self._unload = QPushButton(self.tr("Unload"))
         self._unload.setObjectName("unload-button")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from launcher.domain.transfer import Phase, Transfer
 from launcher.ui.phrases import SEPARATOR, amount_words, pace_words, phase_phrase, transfer_words
@@ -51,16 +51,14 @@ class TransferDetail(Card):
         self._dismiss = self._button("dismiss-button", self.tr("Dismiss"), self.dismiss_requested)
         self._dismiss.setToolTip(self.tr("Take it off the list."))
 
-        names = QVBoxLayout()
-        names.setSpacing(2)
-        names.addWidget(self._name)
-        names.addWidget(self._words)
         top = QHBoxLayout()
         top.setSpacing(8)
-        top.addLayout(names, 1)
+        top.addWidget(self._name)
+        top.addStretch(1)
         for button in (self._pause, self._resume, self._retry, self._show, self._cancel, self._dismiss):
-            top.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
+            top.addWidget(button)
         self.body.addLayout(top)
+        self.body.addWidget(self._words)
         self.body.addWidget(self._bar)
         self.body.addWidget(self._figures)
         self.body.addWidget(self._hint)
