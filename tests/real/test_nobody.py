@@ -63,9 +63,11 @@ def test_partials_of_somebody_else_survive_a_start(
     for folder in (blobs.parent, blobs):
         folder.chmod(0o777)
     past_s = time.time() - 2 * 3600
-    for name in (f"{DIGEST}-partial", f"{DIGEST}-partial-0"):
-        (blobs / name).write_text('{"N":0,"Offset":0,"Size":9,"Completed":5}')
-        os.utime(blobs / name, (past_s, past_s))
+    (blobs / f"{DIGEST}-partial").write_bytes(bytes(9))
+    (blobs / f"{DIGEST}-partial-0").write_text('{"N":0,"Offset":0,"Size":9,"Completed":5}')
+    for path in blobs.iterdir():
+        path.chmod(0o644)
+        os.utime(path, (past_s, past_s))
 
     async def start_and_stop(core: Core) -> tuple[str, str | None]:
         status = await core.control.start()
