@@ -111,6 +111,16 @@ def test_it_follows_until_somebody_scrolls_up_and_again_at_the_end(page: LogPage
     assert bar.value() == bar.maximum()
 
 
+def test_it_follows_when_there_is_less_room(page: LogPage, qtbot) -> None:
+    bar = page.text.verticalScrollBar()
+    page.append(_lines(0, 200))
+    qtbot.waitUntil(lambda: bar.maximum() > 0 and bar.value() == bar.maximum())
+    before = bar.maximum()
+    page.resize(700, 250)
+    qtbot.waitUntil(lambda: bar.maximum() > before and bar.value() == bar.maximum())
+    assert page.following
+
+
 def test_follow_by_the_box_goes_to_the_end(page: LogPage, qtbot) -> None:
     bar = page.text.verticalScrollBar()
     page.append(_lines(0, 200))

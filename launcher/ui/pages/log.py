@@ -128,6 +128,7 @@ class LogPage(QWidget):
         self._folder_button.clicked.connect(self.open_folder_requested)
         self.text.copyAvailable.connect(self._on_selection_changed)
         self.text.verticalScrollBar().valueChanged.connect(self._on_scrolled)
+        self.text.verticalScrollBar().rangeChanged.connect(self._on_room_changed)
         find = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
         find.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         find.activated.connect(self._on_find)
@@ -266,6 +267,12 @@ class LogPage(QWidget):
     def _on_scrolled(self, value: int) -> None:
         if not self._writing:
             self.follow_box.setChecked(value >= self.text.verticalScrollBar().maximum())
+
+    def _on_room_changed(self) -> None:
+        # More lines, or less room for them: in both cases the end is somewhere else now.
+        if self.following:
+            bar = self.text.verticalScrollBar()
+            bar.setValue(bar.maximum())
 
     def _on_selection_changed(self, selected: bool) -> None:
         words = self.tr("Copy selection") if selected else self.tr("Copy all")
