@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.support.nobody",
     "tests.support.waiting",
     "tests.support.machine",
+    "tests.support.desktop",
 ]
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
