@@ -13,7 +13,12 @@ import pytest
 from launcher import paths
 from tests.support.bootstrap import ROOT
 
-RESOURCES = sorted(path.relative_to(ROOT / "resources") for path in (ROOT / "resources").rglob("*") if path.is_file())
+FOR_THE_README = "screenshots"
+RESOURCES = sorted(
+    path
+    for path in (each.relative_to(ROOT / "resources") for each in (ROOT / "resources").rglob("*") if each.is_file())
+    if path.parts[0] != FOR_THE_README
+)
 
 
 @pytest.fixture(scope="module")
