@@ -23,32 +23,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import (
     QCoreApplication,
-    QEvent,
     QMessageLogContext,
-    QObject,
     QProcess,
     QProcessEnvironment,
     Qt,
     QtMsgType,
     QUrl,
-    Signal,
     qInstallMessageHandler,
     qVersion,
 )
 from PySide6.QtGui import QDesktopServices, QSessionManager
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication
 
 from launcher import __version__, paths
 from launcher.domain.server import ServerState, ServerStatus
 from launcher.environment import child_environment, self_command
 from launcher.errors import LauncherError, StorageError
 from launcher.loop import make_loop
+from launcher.pages import LATER, Pages
 from launcher.settings import SettingsStorage
 from launcher.tasks import TaskScope, run_blocking
+from launcher.ui.events import AppEvents, WindowEvents
 from launcher.ui.main_window import MainWindow
 from launcher.ui.single_instance import SingleInstance, Wish
 from launcher.ui.store import Store
@@ -57,11 +56,10 @@ from launcher.wishes import Wishes
 
 if TYPE_CHECKING:
     from launcher.core import Core, Snapshot
+    from launcher.domain.questions import Question
     from launcher.ui.crash_report import CrashReport
-    from launcher.ui.pages.log import LogPage
+    from launcher.ui.dialogs import WindowAsk
     from launcher.ui.tray import Tray
-
-P = TypeVar("P", bound=QWidget)
 
 DESKTOP_ID = "io.github.ollama_launcher.OllamaLauncher"
 
@@ -83,13 +81,15 @@ _SPACE_EVERY_S = 30.0
 _QT_LINES_KEPT = 50
 _NOTICES_NAME = "notices"
 _GET_OLLAMA = "https://ollama.com/download"
-_LOG_AGAIN_S = 0.5
 _HEAVY = (
     "launcher.core",
     "launcher.diagnostics",
     "launcher.ui.tray",
-    "launcher.ui.pages.downloads",
-    "launcher.ui.pages.log",
+    "launcher.ui.dialogs",
+    *LATER,
+    "launcher.actions.change_setting",
+    "launcher.actions.delete_models",
+    "launcher.actions.in_memory",
 )
 _QT_LEVELS = {
     QtMsgType.QtDebugMsg: logging.DEBUG,
@@ -147,39 +147,17 @@ def make_application(arguments: Sequence[str]) -> QApplication:
     return app
 
 
-class AppEvents(QObject):
-    """What the system tells the application as a whole.
+class _AskLate:
+    """Asks by dialogs that are imported with the first question."""
 
-    ``app.quit()``, Cmd-Q and the end of the session come as a Quit event, which would end Qt's loop below our feet: it
-    is turned into a wish.
-    """
+    def __init__(self, dialogs: Callable[[], WindowAsk]) -> None:
+        self._dialogs = dialogs
 
-    quit_wished = Signal()
-    raised = Signal()
-    """The person clicked on what stands for the program (the Dock)."""
+    async def confirm(self, question: Question) -> bool:
+        return await self._dialogs().confirm(question)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        if event.type() == QEvent.Type.Quit:
-            event.ignore()
-            self.quit_wished.emit()
-            return True
-        if event.type() == QEvent.Type.ApplicationActivate and sys.platform == "darwin":
-            self.raised.emit()
-        return False
-
-
-class WindowEvents(QObject):
-    """What happens to the window that only its events tell."""
-
-    painted = Signal()
-    seen_changed = Signal()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        if event.type() == QEvent.Type.Paint:
-            self.painted.emit()
-        elif event.type() in (QEvent.Type.Show, QEvent.Type.Hide, QEvent.Type.WindowStateChange):
-            self.seen_changed.emit()
-        return False
+    async def choose_program(self, start: str) -> str | None:
+        return await self._dialogs().choose_program(start)
 
 
 class Launcher:
@@ -204,7 +182,6 @@ class Launcher:
         self._hidden = hidden
         self._stop = asyncio.Event()
         self._reopen = asyncio.Event()
-        self._log_watched = asyncio.Event()
         self._seen: bool | None = None
         self._saving = asyncio.Lock()
         self._scope = TaskScope(self._on_task_failed)
@@ -221,7 +198,17 @@ class Launcher:
         self.theme.apply(settings.current.appearance)
         self.window = MainWindow(self.store, self.theme, demo=demo)
         self.tray: Tray | None = None
-        self._wishes = Wishes(self._scope, show_page=self.window.show_page, report=self.report)
+        self._ask: WindowAsk | None = None
+        self._wishes = Wishes(
+            ask=_AskLate(self._dialogs),
+            show_page=self.window.show_page,
+            show_work=lambda name, work: self._pages.show_work(name, work),
+            report=self.report,
+        )
+        self._wishes.deeds["setting_changed"] = self._change_setting
+        self._wishes.deeds["choose_binary_requested"] = self._choose_binary
+        self._pages = Pages(self.window, self.store, self.theme, self._wishes.deeds)
+        self._wishes.deeds["show_model_requested"] = self._pages.show_model
         self._wishes.deeds["get_ollama_requested"] = self._get_ollama
         self._wishes.deeds["demo_requested"] = self._open_demo
         self._wishes.deeds["open_folder_requested"] = self._open_log_folder
@@ -231,7 +218,7 @@ class Launcher:
         self.store.server_changed.connect(self._wishes.server_changed)
         if demo:
             self._publish(ServerStatus(ServerState.CHECKING, None, address="", local=True, exposed=False))
-        self._add_first_page()
+        self._pages.add_first()
         self._wished_pulls = tuple(pulls)
 
     # --- the run ------------------------------------------------------------------------------------------------------
@@ -308,7 +295,7 @@ class Launcher:
                 _log.warning("second starts cannot be heard")
         self.window.show_icon()
         self._add_tray()
-        self._add_other_pages()
+        self._pages.add_others(self._scope, lambda: self._wishes.core)
         self._wishes.pull(self._wished_pulls)
         if not gc.isenabled():  # the entry has turned it off
             # What was made so far stays: the collector need not look at it again and again.
@@ -349,7 +336,8 @@ class Launcher:
             self._host, publish=self._publish, report=self.report, settings=self._settings, demo=self._demo
         ) as core:
             self._publish(core.supervisor.status)
-            self._wishes.core = core
+            deeds = TaskScope(self._on_task_failed)
+            self._wishes.serve(core, deeds)
             if self._settings.current.on_start is OnStart.START or not starts or self._wishes.has_pulls:
                 core.start_when_seen()
             self._seen = None
@@ -362,8 +350,9 @@ class Launcher:
                     services.result()  # the first failure that nobody expected
                 await self._leave(core)
             finally:
-                self._wishes.core = None
+                self._wishes.rest()
                 space.cancel()
+                await deeds.aclose(_TASKS_S)
                 services.cancel()
                 await asyncio.wait({services}, timeout=_TASKS_S)
 
@@ -411,7 +400,9 @@ class Launcher:
     def _hide_for_good(self) -> None:
         if self._crash is not None:
             self._crash.hide()
-        self.window.hide()
+        # Dialogs are windows of their own.
+        for window in self._app.topLevelWidgets():
+            window.hide()
 
     def _close(self) -> None:
         sys.excepthook = sys.__excepthook__
@@ -472,56 +463,7 @@ class Launcher:
         self._qt_lines.append(f"Qt: {text}")
         _qt_log.log(_QT_LEVELS.get(kind, logging.WARNING), "%s", text)
 
-    # --- pages and tray -----------------------------------------------------------------------------------------------
-
-    def _add_first_page(self) -> None:
-        from launcher.ui.pages.server import ServerPage
-
-        page = ServerPage(self.store, self.theme)
-        self.window.add_page("server", QCoreApplication.translate("app", "Server"), "server", page)
-        self._connect(page)
-
-    def _add_other_pages(self) -> None:
-        from launcher.ui.pages.downloads import DownloadsPage
-
-        add = self.window.add_page
-        add("downloads", _tr("Downloads"), "download", lambda: self._made(DownloadsPage(self.store, self.theme)))
-        add("log", _tr("Log"), "log", self._make_log_page)
-
-    def _make_log_page(self) -> QWidget:
-        from launcher.ui.pages.log import LogPage
-
-        page = self._made(LogPage(self.store, self.theme))
-        self._scope.spawn(self._feed_log(page), name="log page")
-        return page
-
-    def _made(self, page: P) -> P:
-        self._connect(page)
-        return page
-
-    async def _feed_log(self, page: LogPage) -> None:
-        """Give the page what the server writes, while somebody looks at it."""
-        while True:
-            await self._log_watched.wait()
-            core = self._wishes.core
-            if core is None:
-                await asyncio.sleep(_LOG_AGAIN_S)
-                continue
-            page.clear()
-            async with contextlib.aclosing(core.log_batches()) as batches:
-                async for batch in batches:
-                    if batch:
-                        page.append(batch)
-                    await self._log_watched.wait()
-                    if self._wishes.core is not core:
-                        break
-
-    def _connect(self, page: QObject) -> None:
-        """Connect the wishes of a page by their names; they mean the same on each."""
-        for name, deed in self._wishes.deeds.items():
-            wish = getattr(page, name, None)
-            if wish is not None:
-                wish.connect(deed)
+    # --- the tray -----------------------------------------------------------------------------------------------------
 
     def _add_tray(self) -> None:
         from launcher.ui.tray import Tray
@@ -562,10 +504,7 @@ class Launcher:
     def _on_seen_changed(self) -> None:
         """Look often, and read the log, only for somebody who sees it."""
         seen = self.window.isVisible() and not self.window.isMinimized()
-        if seen and self.window.page == "log":
-            self._log_watched.set()
-        else:
-            self._log_watched.clear()
+        self._pages.show_seen(seen)
         if self._wishes.core is not None and seen is not self._seen:
             self._seen = seen
             self._wishes.core.health.watch(visible=seen)
@@ -617,22 +556,44 @@ class Launcher:
 
     def _change_setting(self, key: str, value: object) -> None:
         """Save a setting at once, and let it have its effect."""
-        self._wishes.act(self._save_setting(key, value), f"setting {key}")
+        self._scope.spawn(self._save_setting(key, value), name=f"setting {key}")
 
     async def _save_setting(self, key: str, value: object) -> None:
+        from launcher.actions.change_setting import change_setting
+
         async with self._saving:
             before = self._settings.current
             try:
-                after = await run_blocking(lambda: self._settings.change(**{key: value}))
-            except LauncherError:
-                # What was not saved is shown as it was.
-                self.store.settings_changed.emit(before)
-                raise
+                after = await change_setting(self._settings, key, value)
+            except LauncherError as error:
+                if not self._pages.show_unsaved(key, error):
+                    self.report(error)
+                return
         self.store.put(after)
         if after.appearance is not before.appearance:
             self.theme.apply(after.appearance)
         if after.address != before.address and self._host is None:
             self._reopen.set()
+        core = self._wishes.core
+        if after.ollama_binary != before.ollama_binary and core is not None:
+            if core.supervisor.status.state is ServerState.NOT_INSTALLED:
+                core.start_when_seen()
+            core.health.wake()
+
+    def _choose_binary(self) -> None:
+        self._scope.spawn(self._ask_for_binary(), name="choose binary")
+
+    async def _ask_for_binary(self) -> None:
+        path = await self._dialogs().choose_program(self._settings.current.ollama_binary)
+        if path is not None:
+            await self._save_setting("ollama_binary", path)
+
+    def _dialogs(self) -> WindowAsk:
+        if self._ask is None:
+            from launcher.ui.dialogs import WindowAsk
+
+            self._ask = WindowAsk(self.window)
+        return self._ask
 
     # --- what is done outside of the window ---------------------------------------------------------------------------
 

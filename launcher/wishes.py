@@ -7,7 +7,9 @@ another address) wishes do nothing; what is wished of downloads is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from launcher.domain.server import ANSWERING, ServerState, ServerStatus, offers
@@ -15,21 +17,33 @@ from launcher.errors import LauncherError
 from launcher.tasks import TaskScope
 
 if TYPE_CHECKING:
+    from launcher.actions.ask import Ask
     from launcher.core import Core
 
 _ON_THE_WAY = (ServerState.CHECKING, ServerState.STARTING, ServerState.STOPPING, ServerState.BACKOFF)
 
 
 class Wishes:
-    """``show_page`` gets the key of the page on which the effect is seen; ``report`` what went wrong with one deed."""
+    """``show_page`` gets the key of the page on which the effect is seen; ``report`` what went wrong with one deed.
+
+    ``show_work`` gets the name of a model and what is being done to it (``loading``, ``unloading``, ``deleting``), or
+    None when that is over.
+    """
 
     def __init__(
-        self, scope: TaskScope, *, show_page: Callable[[str], None], report: Callable[[LauncherError], None]
+        self,
+        *,
+        ask: Ask | None,
+        show_page: Callable[[str], None],
+        show_work: Callable[[str, str | None], None],
+        report: Callable[[LauncherError], None],
     ) -> None:
-        self._scope = scope
+        self._ask = ask
         self._show_page = show_page
+        self._show_work = show_work
         self._report = report
         self._pulls: list[str] = []
+        self._scope: TaskScope | None = None
         self.core: Core | None = None
         self.deeds: dict[str, Callable[..., object]] = {
             "start_requested": self.start,
@@ -39,9 +53,19 @@ class Wishes:
             "cancel_requested": self.cancel,
             "retry_requested": self.retry,
             "dismiss_requested": self.dismiss,
+            "load_requested": self.load,
             "unload_requested": self.unload,
+            "delete_requested": self.delete,
             "page_requested": show_page,
         }
+
+    def serve(self, core: Core, scope: TaskScope) -> None:
+        """Mean ``core`` from now on; what takes time is done by tasks of ``scope``."""
+        self.core, self._scope = core, scope
+
+    def rest(self) -> None:
+        """Do nothing until the next :meth:`serve`."""
+        self.core = self._scope = None
 
     @property
     def has_pulls(self) -> bool:
@@ -93,17 +117,26 @@ class Wishes:
         if self.core is not None:
             self.core.downloads.dismiss(name)
 
-    def unload(self, names: str | Iterable[str]) -> None:
-        if self.core is not None:
-            for name in (names,) if isinstance(names, str) else names:
-                self.act(self._unload(self.core, name), f"unload {name}")
+    def load(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._act(partial(self._load, name), f"load {name}")
 
-    def act(self, deed: Coroutine[Any, Any, object], name: str) -> None:
+    def unload(self, names: str | Iterable[str]) -> None:
+        for name in (names,) if isinstance(names, str) else names:
+            self._act(partial(self._unload, name), f"unload {name}")
+
+    def delete(self, names: Iterable[str]) -> None:
+        self._act(partial(self._delete, tuple(names)), "delete models")
+
+    def _act(self, deed: Callable[[Core], Coroutine[Any, Any, object]], name: str) -> None:
         """Do one thing that may fail in a way a person should hear of."""
+        core = self.core
+        if core is None or self._scope is None:
+            return
 
         async def act() -> None:
             try:
-                await deed
+                await deed(core)
             except LauncherError as error:
                 self._report(error)
 
@@ -119,6 +152,35 @@ class Wishes:
             except LauncherError as error:
                 self._report(error)
 
-    async def _unload(self, core: Core, name: str) -> None:
-        await core.client.unload(name)
+    async def _load(self, name: str, core: Core) -> None:
+        with self._at_work(name, "loading"):
+            await core.client.load(name)
         await core.models()
+
+    async def _unload(self, name: str, core: Core) -> None:
+        from launcher.actions.in_memory import unload_model
+
+        with self._at_work(name, "unloading"):
+            await unload_model(core.client, name)
+        await core.models()
+
+    async def _delete(self, names: tuple[str, ...], core: Core) -> None:
+        from launcher.actions.delete_models import ask_and_delete, failure_of
+
+        if self._ask is None:
+            return
+
+        def show_busy(name: str, busy: bool) -> None:
+            self._show_work(name, "deleting" if busy else None)
+
+        failure = failure_of(await ask_and_delete(core, self._ask, names, busy=show_busy))
+        if failure is not None:
+            self._report(failure)
+
+    @contextmanager
+    def _at_work(self, name: str, work: str) -> Iterator[None]:
+        self._show_work(name, work)
+        try:
+            yield
+        finally:
+            self._show_work(name, None)

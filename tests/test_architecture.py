@@ -44,14 +44,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     # A program of its own, driven only from outside; its runners are children like any other.
     "demo": {"domain", "errors", "environment"},
     "core": {*_SERVICES, *_OF_A_SERVICE},
+    # Joins services and asks a person: by a protocol, as it knows neither window nor terminal.
+    "actions": {"core", *_SERVICES, *_OF_A_SERVICE},
     # Of services only what is neither state nor behaviour: errors become exit codes, wire types become lines, and the
     # log of a server is read where no core runs.
-    "cli": {"core", "domain", *_LEAVES, "ollama.errors", "server.errors", "server.log", "library", "demo.command"},
+    "cli": {
+        "core",
+        "actions",
+        "domain",
+        *_LEAVES,
+        "ollama.errors",
+        "server.errors",
+        "server.log",
+        "library",
+        "demo.command",
+    },
     "ui": {"domain", "errors", "paths"},
     # The window's composition root: nobody but the entry imports it, and that one late.
     # The settings are read before the first paint, which shows light or dark; the services follow after it.
-    "app": {"ui", "core", "wishes", "loop", "domain", "settings", *_LEAVES},
-    "wishes": {"core", "domain", *_LEAVES},
+    "app": {"ui", "core", "actions", "wishes", "pages", "loop", "domain", "settings", *_LEAVES},
+    "wishes": {"core", "actions", "domain", *_LEAVES},
+    "pages": {"ui", "core", "domain", *_LEAVES},
     "__main__": {"cli", "app", "environment"},
 }
 
@@ -63,8 +76,9 @@ MAY_USE: dict[str, set[str]] = {
     "server": {"psutil", "filelock"},
     "demo": {"h11"},
     "cli": {"click", "rich"},
-    "ui": {"PySide6"},
+    "ui": {"PySide6", "shiboken6"},
     "app": {"PySide6"},
+    "pages": {"PySide6"},
 }
 
 # What values and pure functions cannot need: the world, the clock, other threads.
@@ -75,7 +89,7 @@ NOT_IN_DOMAIN = {
 }  # fmt: skip
 
 # Where the distribution is not named as what it installs.
-DISTRIBUTIONS = {"PySide6": "pyside6-essentials"}
+DISTRIBUTIONS = {"PySide6": "pyside6-essentials", "shiboken6": "pyside6-essentials"}
 
 BLIND_CATCHES_ARE_FOR = {"tasks", "diagnostics"}
 
@@ -207,7 +221,12 @@ def test_no_permission_is_left_over() -> None:
 
 @pytest.mark.parametrize(
     ("library", "packages"),
-    [("httpx", {"ollama"}), ("pydantic", {"ollama"}), ("qasync", {"loop"}), ("PySide6", {"loop", "ui", "app"})],
+    [
+        ("httpx", {"ollama"}),
+        ("pydantic", {"ollama"}),
+        ("qasync", {"loop"}),
+        ("PySide6", {"loop", "ui", "app", "pages"}),
+    ],
 )
 def test_a_switch_of_library_stays_cheap(library: str, packages: set[str]) -> None:
     assert {package for package, libraries in MAY_USE.items() if library in libraries} == packages
