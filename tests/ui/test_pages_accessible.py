@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QAccessible, QAccessibleInterface
 from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QLineEdit, QPlainTextEdit, QProgressBar, QWidget
 
@@ -64,3 +65,34 @@ def test_every_control_has_a_name(
         if interface.role() in ROLES and not interface.text(QAccessible.Text.Name)
     ]
     assert silent == []
+
+
+def _tab_stops(page: QWidget) -> list[QWidget]:
+    stops: list[QWidget] = []
+    widget = page.nextInFocusChain()
+    while widget is not page and widget not in stops:
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisible() and widget.focusProxy() is None:
+            stops.append(widget)
+        widget = widget.nextInFocusChain()
+    return stops
+
+
+def test_tab_goes_as_people_read(page: QWidget, store: Store, qtbot, make_status, make_transfer, make_loaded) -> None:
+    page.resize(900, 900)
+    # What comes first on the screen comes last in time.
+    store.put(make_status(ServerState.STOPPED, None))
+    store.put((make_transfer("a:1b"), make_transfer("b:1b")))
+    store.put(make_status(ServerState.RUNNING))
+    store.put(make_loaded((2, 1), (2, 2)))
+    if isinstance(page, LogPage):
+        page.append(["line"])
+
+    def in_order() -> bool:
+        stops = _tab_stops(page)
+        middles = [stop.mapTo(page, QPoint(stop.width() // 2, stop.height() // 2)) for stop in stops]
+        rows = [round(middle.y() / 16) for middle in middles]
+        return len(stops) > 2 and sorted(zip(rows, (m.x() for m in middles), strict=True)) == list(
+            zip(rows, (m.x() for m in middles), strict=True)
+        )
+
+    qtbot.waitUntil(in_order)

@@ -32,6 +32,7 @@ from launcher.ui.widgets.card import kind_label
 from launcher.ui.widgets.empty_state import EmptyState
 from launcher.ui.widgets.pull_box import PullBox
 from launcher.ui.widgets.state_shape import StateShapeWidget
+from launcher.ui.widgets.tab_order import order_tabs
 from launcher.ui.widgets.transfer_detail import TransferDetail
 
 
@@ -132,6 +133,7 @@ class DownloadsPage(QWidget):
         store.server_changed.connect(self.show_server)
         self.show_server()
         self._draw()
+        order_tabs(self)
 
     def show_server(self) -> None:
         """Say when nothing can be downloaded now."""

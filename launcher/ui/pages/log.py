@@ -32,6 +32,7 @@ from launcher.ui.units import count_text
 from launcher.ui.widgets.card import kind_label
 from launcher.ui.widgets.clear_button import add_clear_button
 from launcher.ui.widgets.empty_state import EmptyState
+from launcher.ui.widgets.tab_order import order_tabs
 
 MOST_LINES = 20_000
 
@@ -136,6 +137,7 @@ class LogPage(QWidget):
         theme.changed.connect(self._on_theme_changed)
         self._on_theme_changed()
         self._show_emptiness()
+        order_tabs(self)
 
     def append(self, lines: Sequence[str]) -> None:
         """Take over lines that the server has written since, oldest first."""

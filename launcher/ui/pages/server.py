@@ -20,6 +20,7 @@ from launcher.ui.pace import Pace
 from launcher.ui.store import Store
 from launcher.ui.theme import Theme
 from launcher.ui.widgets.server_card import ServerCard
+from launcher.ui.widgets.tab_order import order_tabs
 
 if TYPE_CHECKING:
     from launcher.ui.widgets.loaded_models import LoadedModelsCard
@@ -111,7 +112,8 @@ class ServerPage(QWidget):
             self._loaded = self._make_loaded()
         if self._loaded is not None:
             self._loaded.setVisible(answers)
-            self._loaded.show_models(status, models)
+            if self._loaded.show_models(status, models):
+                order_tabs(self)
         self._draw_transfers()
         self._tick_or_rest()
 
@@ -139,6 +141,7 @@ class ServerPage(QWidget):
         steps.choose_binary_requested.connect(self.choose_binary_requested)
         steps.demo_requested.connect(self.demo_requested)
         self._column.insertWidget(1, steps)
+        order_tabs(self)
         return steps
 
     def _make_loaded(self) -> LoadedModelsCard:
@@ -148,6 +151,7 @@ class ServerPage(QWidget):
         loaded.unload_requested.connect(self.unload_requested)
         loaded.page_requested.connect(self.page_requested)
         self._column.insertWidget(1, loaded)
+        order_tabs(self)
         return loaded
 
     def _make_downloads(self) -> DownloadsCard:
@@ -157,6 +161,7 @@ class ServerPage(QWidget):
         downloads.cancel_requested.connect(self.cancel_requested)
         downloads.page_requested.connect(self.page_requested)
         self._column.insertWidget(self._column.count() - 1, downloads)
+        order_tabs(self)
         return downloads
 
     def _draw_transfers(self) -> None:
@@ -167,7 +172,8 @@ class ServerPage(QWidget):
             self._downloads = self._make_downloads()
         if self._downloads is not None:
             self._downloads.setVisible(shown)
-            self._downloads.show_transfers(transfers)
+            if self._downloads.show_transfers(transfers):
+                order_tabs(self)
 
     def _tick_or_rest(self) -> None:
         status = self._store.server

@@ -15,12 +15,11 @@ from launcher.ui.units import count_text, duration_text, size_text
 from launcher.ui.widgets.card import Card, kind_label
 from launcher.ui.widgets.elided_label import ElidedLabel
 from launcher.ui.widgets.empty_state import EmptyState
+from launcher.ui.widgets.name_label import NameLabel
 from launcher.ui.widgets.split_bar import SplitBar
 
 _FOR_EVER_S = 365 * 86_400.0
 """``keep_alive: -1`` is told as a date centuries away."""
-
-_SHORT_NAME = 180
 
 
 def _tr(text: str) -> str:
@@ -59,12 +58,6 @@ def place_words(model: LoadedModel) -> str:
     return SEPARATOR.join(filter(None, (place, context)))
 
 
-def keep_short(label: ElidedLabel) -> None:
-    """Let what stands beside a label give way first, unless its own words are long."""
-    label.ensurePolished()
-    label.setMinimumWidth(min(label.sizeHint().width(), _SHORT_NAME))
-
-
 class _Row(QWidget):
     """One loaded model."""
 
@@ -73,9 +66,7 @@ class _Row(QWidget):
     def __init__(self, theme: Theme, name: str) -> None:
         super().__init__()
         self._model: LoadedModel | None = None
-        self._name = ElidedLabel(name, mode=Qt.TextElideMode.ElideMiddle)
-        self._name.setProperty("kind", "strong")
-        keep_short(self._name)
+        self._name = NameLabel(name)
         self._kind = ElidedLabel()
         self._kind.setProperty("kind", "second")
         self._stay = ElidedLabel()
@@ -160,7 +151,8 @@ class LoadedModelsCard(Card):
         """True while a time left is shown."""
         return any(row.ticking for row in self._rows.values())
 
-    def show_models(self, status: ServerStatus | None, models: Models | None) -> None:
+    def show_models(self, status: ServerStatus | None, models: Models | None) -> bool:
+        """Tell whether rows have come."""
         answering = status is not None and status.state in ANSWERING
         loaded = (models.loaded or ()) if answering and models is not None else ()
         installed = {each.name: each for each in (models.installed or ())} if models is not None else {}
@@ -170,18 +162,21 @@ class LoadedModelsCard(Card):
             self.body.removeWidget(row)
             row.hide()
             row.deleteLater()
+        come = False
         for place, model in enumerate(loaded):
             if model.name not in self._rows:
                 row = self._rows[model.name] = _Row(self._theme, model.name)
                 row.unload_requested.connect(self.unload_requested)
                 self.body.insertWidget(place, row)
                 row.show()
+                come = True
             self._rows[model.name].show_model(model, installed.get(model.name), self._now_s())
         self._unload_all.setVisible(len(loaded) > 1)
         self._off.setVisible(not answering)
         self._empty.setVisible(answering and not loaded)
         if answering and not loaded:
             self._show_empty(models)
+        return come
 
     def show_time(self) -> None:
         """Bring the times left up to now."""

@@ -13,7 +13,7 @@ from launcher.ui.theme import Role, TextKind
 from launcher.ui.units import count_text, percent_text
 from launcher.ui.widgets.card import Card, kind_label, restyle
 from launcher.ui.widgets.elided_label import ElidedLabel
-from launcher.ui.widgets.loaded_models import keep_short
+from launcher.ui.widgets.name_label import NameLabel
 from launcher.ui.widgets.progress import ThinProgressBar
 
 MOST_ROWS = 3
@@ -28,9 +28,7 @@ class TransferRow(QWidget):
 
     def __init__(self, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._name = ElidedLabel(name, mode=Qt.TextElideMode.ElideMiddle)
-        self._name.setProperty("kind", "strong")
-        keep_short(self._name)
+        self._name = NameLabel(name)
         self._words = ElidedLabel()
         self._words.setProperty("kind", "second")
         self._cancel = QPushButton(self.tr("Pause"))
@@ -91,7 +89,8 @@ class DownloadsCard(Card):
         self.body.addWidget(self._rest)
         self.show_transfers(())
 
-    def show_transfers(self, transfers: Sequence[Transfer]) -> None:
+    def show_transfers(self, transfers: Sequence[Transfer]) -> bool:
+        """Tell whether rows have come."""
         running = [each for each in transfers if not each.phase.ended and each.phase not in _RESTING]
         shown = running[:MOST_ROWS]
         names = [each.model for each in shown]
@@ -100,18 +99,21 @@ class DownloadsCard(Card):
             self.body.removeWidget(row)
             row.hide()
             row.deleteLater()
+        come = False
         for place, transfer in enumerate(shown):
             if transfer.model not in self._rows:
                 row = self._rows[transfer.model] = TransferRow(transfer.model)
                 row.cancel_requested.connect(self.cancel_requested)
                 self.body.insertWidget(place, row)
                 row.show()
+                come = True
             self._rows[transfer.model].show_transfer(transfer)
         words = self._rest_words(transfers, len(running) - len(shown))
         if not shown and not words:
             words = self.tr("Nothing is being downloaded.")
         self._rest.setText(words)
         self._rest.setVisible(bool(words))
+        return come
 
     def _rest_words(self, transfers: Sequence[Transfer], more: int) -> str:
         parts = [self.tr("{count} more running").format(count=count_text(more))] if more else []
