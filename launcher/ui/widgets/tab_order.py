@@ -31,6 +31,8 @@ def _stops(widget: QWidget) -> Iterator[QWidget]:
 def _stops_of_layout(layout: QLayout) -> Iterator[QWidget]:
     for index in range(layout.count()):
         item = layout.itemAt(index)
+        if item is None:
+            continue
         inner, widget = item.layout(), item.widget()
         if widget is not None:
             yield from _stops(widget)
