@@ -11,7 +11,7 @@ from launcher.domain.server import Owner
 from launcher.ui.pages import log
 from launcher.ui.pages.log import LogPage
 from launcher.ui.store import Store
-from launcher.ui.theme import Theme
+from launcher.ui.theme import Appearance, Role, Theme
 
 
 @pytest.fixture
@@ -72,6 +72,26 @@ def test_lines_are_text_and_nothing_else(page: LogPage, qtbot) -> None:
     page.append(["<b>bold</b>", "\x1b[31mred\x1b[0m", "a\tb", "\x00nul"])
     qtbot.waitUntil(lambda: bool(_shown(page)))
     assert _shown(page) == ["<b>bold</b>", "[31mred[0m", "a\tb", "nul"]
+
+
+@pytest.mark.parametrize(
+    ("line", "role"),
+    [
+        ("time=2026-11-21T08:00:00.123Z level=ERROR source=x.go:1 msg=y", Role.BAD),
+        ("time=2026-11-21T08:00:00.123Z level=WARN source=x.go:1 msg=y", Role.WARN),
+        ("time=2026-11-21T08:00:00.123Z level=INFO source=x.go:1 msg=y", None),
+        ("[GIN] 2026/11/21 - 08:01:00 | 200 | GET /level", None),
+        ("x" * 100 + "level=ERROR", None),
+    ],
+    ids=["error", "warning", "info", "request", "said later in the line"],
+)
+def test_lines_have_the_colour_of_their_level(page: LogPage, theme: Theme, qtbot, line: str, role: Role | None) -> None:
+    page.append([line])
+    qtbot.waitUntil(lambda: bool(_shown(page)))
+    for appearance in (Appearance.LIGHT, Appearance.DARK):
+        theme.apply(appearance)
+        formats = page.text.document().firstBlock().layout().formats()
+        assert [each.format.foreground().color() for each in formats] == ([theme.color(role)] if role else [])
 
 
 def test_it_keeps_the_newest_lines(small: None, store: Store, theme: Theme, qtbot) -> None:

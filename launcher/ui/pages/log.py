@@ -13,7 +13,17 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QFontDatabase, QGuiApplication, QHideEvent, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtGui import (
+    QFontDatabase,
+    QGuiApplication,
+    QHideEvent,
+    QKeySequence,
+    QShortcut,
+    QShowEvent,
+    QSyntaxHighlighter,
+    QTextCharFormat,
+    QTextDocument,
+)
 from PySide6.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
@@ -27,7 +37,7 @@ from PySide6.QtWidgets import (
 from launcher.domain.server import ANSWERING, Owner
 from launcher.ui.pace import Pace
 from launcher.ui.store import Store
-from launcher.ui.theme import TextKind, Theme
+from launcher.ui.theme import Role, TextKind, Theme
 from launcher.ui.units import count_text
 from launcher.ui.widgets.card import kind_label
 from launcher.ui.widgets.clear_button import add_clear_button
@@ -40,8 +50,34 @@ _BATCH = 1_000
 """Lines put on screen within one frame: what comes at once when the page is opened is spread over several."""
 _FILTER_AFTER_MS = 120
 
+_LEVEL_WITHIN = 80
+"""Where the level stands: right behind the time (log/slog's text form, seen on 0.33.0-rc2)."""
+
 # What would be drawn as a box, or move the cursor of a terminal.
 _UNSEEN = dict.fromkeys((*range(0x09), *range(0x0A, 0x20), 0x7F))
+
+
+class _Levels(QSyntaxHighlighter):
+    """Colours lines that warn or tell of an error, by the level that the server writes (``level=WARN``)."""
+
+    def __init__(self, theme: Theme, document: QTextDocument) -> None:
+        super().__init__(document)
+        self._theme = theme
+        self._formats: dict[str, QTextCharFormat] = {}
+
+    def show_theme(self) -> None:
+        for level, role in (("WARN", Role.WARN), ("ERROR", Role.BAD)):
+            self._formats[level] = QTextCharFormat()
+            self._formats[level].setForeground(self._theme.color(role))
+
+    def highlightBlock(self, text: str) -> None:
+        place = text.find("level=", 0, _LEVEL_WITHIN)
+        if place < 0:
+            return
+        level = text[place + 6 : place + 11]
+        shown = self._formats.get(level) or self._formats.get(level[:4])
+        if shown is not None:
+            self.setFormat(0, len(text), shown)
 
 
 class LogPage(QWidget):
@@ -105,6 +141,7 @@ class LogPage(QWidget):
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
         self.text.document().setDocumentMargin(10)
+        self._levels = _Levels(theme, self.text.document())
         self._empty = EmptyState("")
         self._to_server = self._empty.add_button(self.tr("Go to the server"), "log-to-server-button")
         self._to_server.clicked.connect(lambda: self.page_requested.emit("server"))
@@ -286,6 +323,8 @@ class LogPage(QWidget):
         self.filter_field.selectAll()
 
     def _on_theme_changed(self) -> None:
+        self._levels.show_theme()
+        self._levels.rehighlight()
         font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
         font.setPointSizeF(self._theme.font(TextKind.SECOND).pointSizeF())
         self.text.setFont(font)
