@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,3 +46,14 @@ class Models:
 
     installed: tuple[InstalledModel, ...] | None
     loaded: tuple[LoadedModel, ...] | None
+
+
+def on_disk_at_most_bytes(models: Iterable[InstalledModel]) -> int:
+    """What models take on the disk at most: copies have all layers in common, others may have some."""
+    return sum({model.digest or model.name: model.size_bytes for model in models}.values())
+
+
+def freed_at_most_bytes(models: Collection[InstalledModel], names: Collection[str]) -> int:
+    """What comes back at most when the models ``names`` are deleted: a layer stays while any model uses it."""
+    kept = {model.digest for model in models if model.name not in names}
+    return on_disk_at_most_bytes(model for model in models if model.name in names and model.digest not in kept)
