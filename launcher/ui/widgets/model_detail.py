@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from launcher.domain.models import on_disk_at_most_bytes
 from launcher.ui.models_table import Entry, capability_words, model_size_text, state_words, when_text
 from launcher.ui.phrases import SEPARATOR
 from launcher.ui.theme import TextKind, Theme
@@ -20,12 +21,6 @@ from launcher.ui.widgets.split_bar import SplitBar
 
 _DIGEST_SHOWN = 12
 """As many digits as ``ollama list`` shows as the ID."""
-
-
-def size_at_most_bytes(entries: Sequence[Entry]) -> int:
-    """What the models take on the disk at most: copies share all layers, other models may share some."""
-    sizes = {entry.model.digest or entry.name: entry.model.size_bytes for entry in entries}
-    return sum(sizes.values())
 
 
 class ModelDetail(Card):
@@ -153,7 +148,11 @@ class ModelDetail(Card):
     def _facts_of_several(self, loaded: Sequence[Entry]) -> str:
         if not self._entries:
             return ""
-        parts = [self.tr("at most {size} on disk").format(size=size_text(size_at_most_bytes(self._entries)))]
+        parts = [
+            self.tr("at most {size} on disk").format(
+                size=size_text(on_disk_at_most_bytes(entry.model for entry in self._entries))
+            )
+        ]
         if loaded:
             parts.append(self.tr("{count} in memory").format(count=count_text(len(loaded))))
         return SEPARATOR.join(parts)

@@ -8,7 +8,6 @@ can be; it saves nothing. What is shown is what was published, never what was wi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication, QSignalBlocker, Qt, QTimer, Signal
@@ -16,7 +15,6 @@ from PySide6.QtGui import QKeyEvent, QWheelEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QHBoxLayout,
     QLineEdit,
     QPushButton,
@@ -31,6 +29,7 @@ from launcher.errors import InvalidInput, LauncherError
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.widgets.card import kind_label, restyle
 from launcher.ui.widgets.pill import Pill
+from launcher.ui.widgets.program_dialog import program_dialog
 
 _SAVED_MS = 2_500
 _CHOICE_WIDTH = 190
@@ -39,18 +38,6 @@ _CHOICE_WIDTH = 190
 def tr_declared(text: str) -> str:
     """The words of a declaration in the person's language."""
     return QCoreApplication.translate("settings", text)
-
-
-def program_dialog(parent: QWidget, start: str = "") -> QFileDialog:
-    """A dialog that chooses the ``ollama`` program, beginning beside ``start``. Whoever asks for it opens it."""
-    dialog = QFileDialog(parent, QCoreApplication.translate("settings", "Choose the Ollama program"))
-    dialog.setObjectName("program-dialog")
-    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-    dialog.setLabelText(QFileDialog.DialogLabel.Accept, QCoreApplication.translate("settings", "Use this program"))
-    folder = os.path.dirname(start)
-    if folder:
-        dialog.setDirectory(folder)
-    return dialog
 
 
 class Editor(QWidget):
