@@ -94,7 +94,7 @@ class ServerCard(Card):
         self._restart = self._button("restart-button", self.tr("Restart"), self.restart_requested)
         self._button_of_deed = _CalmButton()
         self._button_of_deed.clicked.connect(self._on_deed_clicked)
-        self._show_deed(self._deed)
+        self._name_deed(self._deed)
         self._buttons = QHBoxLayout()
         self._buttons.setSpacing(12)
         self._buttons.addStretch(1)
@@ -166,7 +166,8 @@ class ServerCard(Card):
         self._second_stop.setVisible(offered is not None and offered.start and offered.stop)
         button = self._button_of_deed
         if deed is not None and deed is not self._deed:
-            self._show_deed(deed)
+            self._name_deed(deed)
+            restyle(button)
         if stopping and button.hasFocus():
             # Disabled, the button would hand its focus to whatever comes next; the card keeps it for the next deed.
             self.setFocus()
@@ -175,13 +176,12 @@ class ServerCard(Card):
         if self.hasFocus() and deed is not None and not stopping:
             button.setFocus()
 
-    def _show_deed(self, deed: _Deed) -> None:
+    def _name_deed(self, deed: _Deed) -> None:
         button, self._deed = self._button_of_deed, deed
         button.setText(self.tr("Start") if deed is _Deed.START else self.tr("Stop"))
         button.setAccessibleName(button.text())
         button.setObjectName(f"{deed.value}-button")
         button.setProperty("kind", "big-primary" if deed is _Deed.START else "big")
-        restyle(button)
 
     def _on_deed_clicked(self) -> None:
         if self._deed is _Deed.START:
