@@ -19,7 +19,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -220,6 +220,11 @@ class Launcher:
             self._publish(ServerStatus(ServerState.CHECKING, None, address="", local=True, exposed=False))
         self._pages.add_first()
         self._wished_pulls = tuple(pulls)
+
+    @property
+    def deeds(self) -> Mapping[str, Callable[..., object]]:
+        """What each signal of the pages means, by its name."""
+        return self._wishes.deeds
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
@@ -699,7 +704,7 @@ def _give_up() -> None:
     """Write down where every thread hangs, and end."""
     with (
         contextlib.suppress(OSError, StorageError, ValueError),
-        (paths.log_dir() / "launcher.log").open("a", encoding="utf-8") as log,
+        (paths.ensure_dir(paths.log_dir()) / "launcher.log").open("a", encoding="utf-8") as log,
     ):
         log.write("the launcher did not end by itself\n")
         log.flush()

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,17 +22,21 @@ from typing import Any
 
 import psutil
 import pytest
-from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QLabel, QPlainTextEdit, QProgressBar, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QPlainTextEdit, QProgressBar, QPushButton, QSystemTrayIcon, QWidget
 
+from launcher import app as app_module
 from launcher import paths
 from launcher.app import Launcher
 from launcher.domain.server import Owner, ServerState
+from launcher.domain.settings import Appearance
 from launcher.domain.transfer import Phase
 from launcher.loop import make_loop
 from launcher.settings import SettingsStorage
 from launcher.tasks import run_blocking
+from launcher.ui.main_window import PAGE_ORDER
+from launcher.ui.single_instance import SingleInstance
 from tests.cli.launched import ROOT, Launched
 from tests.support.logfail import ExpectLog
 from tests.support.waiting import eventually
@@ -263,6 +268,114 @@ async def test_each_way_to_quit_is_the_same(launched: Launched, how: str) -> Non
     assert server_pids(launched) == []
 
 
+async def test_closing_leaves_it_in_the_tray_where_that_is_set_and_says_so_once(
+    launched: Launched, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+) -> None:
+    expect_log("systemTrayWindowChanged")  # the offscreen platform has no tray of its own
+    expect_log(r"raise\(\)")
+    choose(launched, close_to_tray=True)
+    async with window() as opened:
+        tray = opened.launcher.tray
+        assert tray is not None
+        monkeypatch.setattr(QSystemTrayIcon, "isSystemTrayAvailable", lambda: True)
+        tray.look()
+        told: list[str] = []
+        monkeypatch.setattr(tray, "tell", lambda title, _text: told.append(title))
+        for _ in range(2):
+            opened.launcher.window.close()
+            assert not opened.launcher.window.isVisible()
+            tray.show_requested.emit("")
+            assert opened.launcher.window.isVisible()
+        assert len(told) == 1
+        assert not opened.run.done()
+        # Without a tray it would be gone for ever.
+        monkeypatch.setattr(QSystemTrayIcon, "isSystemTrayAvailable", lambda: False)
+        tray.look()
+        opened.launcher.window.close()
+        async with asyncio.timeout(20):
+            assert await opened.run == 0
+
+
+async def test_a_window_that_waits_for_a_tray_in_vain_is_shown(
+    launched: Launched, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
+) -> None:
+    expect_log(r"raise\(\)")
+    monkeypatch.setattr(app_module, "_NO_TRAY_FOR_S", 0.2)
+    choose(launched, close_to_tray=True)
+    async with window(hidden=True) as opened:
+        await opened.reaches(ServerState.RUNNING)
+        await eventually(opened.launcher.window.isVisible, 10, "the window is shown")
+        message = opened.launcher.window.message_bar.current
+        assert message is not None
+        assert "no system tray" in message.title
+
+
+async def test_the_watchdog_ends_what_hangs(launched: Launched) -> None:
+    program = (
+        "import time\n"
+        "import launcher.app as app\n"
+        "app._WATCHDOG_S = 0.5\n"
+        "async def work(self):\n"
+        "    self.quit()\n"
+        "app.Launcher._work = work\n"
+        "app.Launcher._hide_for_good = lambda self: time.sleep(60)\n"
+        "app.main()\n"
+    )
+    run = await run_blocking(
+        lambda: subprocess.run([sys.executable, "-c", program], env=launched.environment, cwd=ROOT, timeout=30)
+    )
+    assert run.returncode == 70
+    log = (launched.state_dir / "logs" / "launcher.log").read_text()
+    assert "did not end by itself" in log
+    assert "Thread" in log
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_setting_is_saved_and_has_its_effect_at_once(launched: Launched) -> None:
+    async with window() as opened:
+        opened.launcher.window.show_page("settings")
+        page = opened.widget("settings-page")
+        page.setting_changed.emit("appearance", "dark")  # type: ignore[attr-defined] # the page's signal
+        await eventually(lambda: opened.launcher.theme.dark, 5, "it is dark")
+        assert json.loads((launched.config_dir / "settings.json").read_text()) == {"appearance": "dark"}
+        assert opened.store.settings is not None
+        assert opened.store.settings.appearance is Appearance.DARK
+
+
+async def test_another_address_is_served_anew(launched: Launched) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        other = f"127.0.0.1:{probe.getsockname()[1]}"
+    async with window() as opened:
+        await opened.reaches(ServerState.RUNNING)
+        assert opened.store.server is not None
+        pid = opened.store.server.pid
+        opened.launcher.window.show_page("settings")
+        opened.widget("settings-page").setting_changed.emit("address", other)  # type: ignore[attr-defined] # as above
+        await eventually(
+            lambda: opened.state() is ServerState.RUNNING and other in opened.words("server-facts"),
+            20,
+            "it runs at the other address",
+        )
+        assert not psutil.pid_exists(pid or 0)
+        assert len(server_pids(launched)) == 1
+    assert server_pids(launched) == []
+
+
+async def test_every_wish_of_every_page_is_a_deed(launched: Launched) -> None:
+    """No control is drawn before it works."""
+    async with window() as opened:
+        wished = set()
+        for key in PAGE_ORDER:
+            if key in opened.launcher.window.side_bar.keys:
+                page = opened.launcher.window.page_widget(key)
+                names = [name for name in dir(type(page)) if isinstance(getattr(type(page), name), Signal)]
+                wished |= {name for name in names if name.endswith("_requested") or name == "setting_changed"}
+        assert wished <= set(opened.launcher.deeds)
+
+
 # --- other launcher processes -----------------------------------------------------------------------------------------
 
 
@@ -290,6 +403,23 @@ async def test_a_start_from_the_command_line_is_adopted(launched: Launched) -> N
         opened.click("stop-button")
         await opened.reaches(ServerState.STOPPED)
     assert server_pids(launched) == []
+
+
+async def test_a_second_start_raises_the_first_and_hands_over_its_wish(
+    launched: Launched, expect_log: ExpectLog
+) -> None:
+    expect_log(r"raise\(\)")
+    launched.script({"rate_bytes_per_s": 20_000_000})
+    instance = SingleInstance(paths.ensure_dir(launched.state_dir))
+    assert instance.acquire()
+    async with window(instance=instance) as opened:
+        await opened.reaches(ServerState.RUNNING)
+        opened.launcher.window.hide()
+        assert (await command(launched, "--pull", "nomic-embed-text")).code == 0
+        await eventually(lambda: opened.store.transfers, 10, "the wish has come")
+        assert opened.launcher.window.isVisible()
+        assert opened.launcher.window.page == "downloads"
+        await eventually(lambda: opened.store.transfers[0].phase is Phase.DONE, 30, "it is done")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")

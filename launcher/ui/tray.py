@@ -11,7 +11,7 @@ import sys
 
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QAction, QIcon
-from PySide6.QtWidgets import QMenu, QSystemTrayIcon
+from PySide6.QtWidgets import QApplication, QLabel, QMenu, QSystemTrayIcon
 
 from launcher.domain.server import offers
 from launcher.ui.phrases import phase_phrase, server_phrase
@@ -101,8 +101,15 @@ class Tray(QObject):
 
     def tell(self, title: str, text: str) -> None:
         """Say something in a bubble; nothing where there is no tray."""
-        if self._icon is not None:
-            self._icon.showMessage(title, text, QSystemTrayIcon.MessageIcon.Information, _MESSAGE_MS)
+        if self._icon is None:
+            return
+        self._icon.showMessage(title, text, QSystemTrayIcon.MessageIcon.Information, _MESSAGE_MS)
+        # WORKAROUND Qt 6.11: the bubble that Qt draws itself (XEMBED) is yellow with black words in its own palette,
+        # but its labels take theirs from the application's, which is light on light in a dark theme.
+        for bubble in QApplication.topLevelWidgets():
+            if bubble.metaObject().className() == "QBalloonTip":
+                for label in bubble.findChildren(QLabel):
+                    label.setPalette(bubble.palette())
 
     def close(self) -> None:
         """Take the icon away, for good."""
