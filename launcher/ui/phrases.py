@@ -187,6 +187,10 @@ def uptime_words(status: ServerStatus, now_s: float) -> str:
     return "" if status.started_at is None else duration_text(max(now_s - status.started_at, 0.0))
 
 
+_NO_STARTER = (Owner.UNKNOWN, Owner.CONTAINER, Owner.REMOTE)
+"""Owners whose words say where a server is, or who did not start it: ``ago`` does not follow them."""
+
+
 def facts_line(status: ServerStatus, now_s: float) -> str:
     """``127.0.0.1:11434  ·  Ollama 0.33.0  ·  started by this launcher 2 h 14 min ago``."""
     parts = [address_words(status)]
@@ -194,10 +198,12 @@ def facts_line(status: ServerStatus, now_s: float) -> str:
         parts.append(version_words(status))
     uptime = uptime_words(status, now_s)
     owner = owner_words(status.owner) if status.state in ANSWERING else ""
-    if owner and uptime and status.owner is not Owner.REMOTE:
+    if owner and uptime and status.owner not in _NO_STARTER:
         parts.append(_tr("{owner} {duration} ago").format(owner=owner, duration=uptime))
     elif owner:
         parts.append(owner)
+        if uptime and status.local:
+            parts.append(_tr("running for {duration}").format(duration=uptime))
     return "  ·  ".join(parts)
 
 

@@ -186,6 +186,11 @@ def test_the_port_and_the_host_are_named(make_status) -> None:
             id="not ours",
         ),
         pytest.param(
+            {"owner": Owner.UNKNOWN},
+            "127.0.0.1:11434  ·  Ollama 0.33.0  ·  not started by this launcher  ·  running for 2 h 14 min",
+            id="not ours, since",
+        ),
+        pytest.param(
             {"owner": Owner.REMOTE, "address": "http://box:11434"},
             "box:11434  ·  Ollama 0.33.0  ·  on another computer",
             id="remote",
