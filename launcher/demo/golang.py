@@ -10,6 +10,7 @@ from typing import Any
 _NS_PER_S = 1_000_000_000
 _UNITS_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": _NS_PER_S}
 _UNITS_NS |= {"m": 60 * _NS_PER_S, "h": 3600 * _NS_PER_S}
+_ESCAPES = {'"': '\\"', "\\": "\\\\"} | {chr(7 + at): f"\\{letter}" for at, letter in enumerate("abtnvfr")}
 FOREVER_NS = (1 << 63) - 1
 """The longest ``time.Duration``: about 292 years."""
 
@@ -206,8 +207,19 @@ def _decimal(value: int, size: int) -> str:
 
 
 def quote(text: str) -> str:
-    """Write a text as ``strconv.Quote`` does, for the characters that occur here."""
-    return json.dumps(text, ensure_ascii=False)
+    """Write a text as ``strconv.Quote`` does."""
+    return '"' + "".join(_quoted(character) for character in text) + '"'
+
+
+def _quoted(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if number < 0x20 or number == 0x7F:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def format_time(epoch_ns: int, *, utc: bool = False) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -42,6 +43,7 @@ _FIELDS: Mapping[str, tuple[str, Mapping[str, type]]] = {
 _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 _GO_TYPES = {str: "string", bool: "bool", dict: "map[string]interface {}", list: "[]interface {}"}
 _GO_LISTS = {"messages": "[]api.Message", "tools": "api.Tools"}
+_INFERENCE = ("/api/generate", "/api/chat", "/api/embed")
 _INTEGER_OPTIONS = ("num_ctx", "num_batch", "num_gpu", "num_thread", "num_keep", "num_predict", "seed", "top_k")
 _FLOAT_OPTIONS = ("temperature", "top_p", "min_p", "typical_p", "repeat_penalty")
 
@@ -76,6 +78,7 @@ class Routes:
         self._runners = runners
         self._no_prune = no_prune
         self._guards_host = guards_host
+        self._own_name = socket.gethostname().lower()
         self._pulls: set[asyncio.Task[None]] = set()
         self._table: dict[str, dict[str, Route]] = {
             "/": {"GET": self._root, "HEAD": self._root},
@@ -135,7 +138,8 @@ class Routes:
         is_address = re.fullmatch(
             r"(127|10)\..*|192\.168\..*|172\.(1[6-9]|2\d|3[01])\..*|0\.0\.0\.0|[0-9a-fA-F:]*", host
         )
-        return bool(is_address) or host.lower() == "localhost" or host.lower().endswith(_LOCAL_SUFFIXES)
+        name = host.lower()
+        return bool(is_address) or name in ("localhost", self._own_name) or name.endswith(_LOCAL_SUFFIXES)
 
     async def _root(self, exchange: Exchange) -> None:
         await exchange.answer(200, TEXT_TYPE, b"Ollama is running")
@@ -223,13 +227,15 @@ class Routes:
         if streams:
             await exchange.end()
         elif "error" in last:
-            await exchange.fail(500, last["error"])
+            await exchange.json(500, last, "application/json")
         else:
             await exchange.json(200, last, "application/json")
 
     async def _delete(self, exchange: Exchange) -> None:
         body = _members(exchange.request)
         text = body.get("model") or body.get("name") or ""
+        if not text:
+            raise _Refused(400, "model is required")
         name = _parse_name(text, _Refused(400, f"name {quote(text)} is invalid"))
         model = self._read(name, _Refused(404, f"model '{text}' not found"))
         self._folder.delete(model)
@@ -244,8 +250,10 @@ class Routes:
                 names[end] = ModelName.parse_exact(text)
             except InvalidModelName:
                 raise _Refused(400, f"{end} {quote(text)} is invalid") from None
+        source, destination = (self._folder.existing(names[end]) for end in ("source", "destination"))
         try:
-            self._folder.copy(self._folder.existing(names["source"]), self._folder.existing(names["destination"]))
+            if source != destination:  # nobody looks whether it exists else (CopyModel, server/images.go)
+                self._folder.copy(source, destination)
         except FileNotFoundError:
             raise _Refused(404, f"model {quote(body.get('source') or '')} not found") from None
         await exchange.answer(200, None, b"")
@@ -254,10 +262,11 @@ class Routes:
         body = _members(exchange.request)
         text = body.get("model") or ""
         missing = _Refused(404, f"model '{text}' not found")
-        model = self._read(_parse_name(text, missing), missing)
-        if "embedding" in model.capabilities:
-            raise _Refused(400, f"{quote(text)} does not support generate")
+        model = self._read(_parse_name(text, _Refused(400, "invalid model name") if text else missing), missing)
         prompt = body.get("prompt") or ""
+        # Unloading comes before any question of what a model can do.
+        if "embedding" in model.capabilities and (prompt or _keep_alive(body.get("keep_alive")) != 0):
+            raise _Refused(400, f"{quote(text)} does not support generate")
 
         def line(content: str, thinking: str = "") -> dict[str, Any]:
             return {**_created(text), "response": content, **_optional("thinking", thinking), "done": False}
@@ -271,8 +280,8 @@ class Routes:
         if not text:
             raise _Refused(400, "model is required")
         missing = _Refused(404, f"model '{text}' not found")
-        model = self._read(_parse_name(text, missing), missing)
-        if "embedding" in model.capabilities:
+        model = self._read(_parse_name(text, _Refused(400, "invalid model name")), missing)
+        if "embedding" in model.capabilities and (body.get("messages") or _keep_alive(body.get("keep_alive")) != 0):
             raise _Refused(400, f"{quote(text)} does not support chat")
         if body.get("tools") and "tools" not in model.capabilities:
             raise _Refused(400, f"{model.name.display} does not support tools")
@@ -368,9 +377,14 @@ class Routes:
     async def _embed(self, exchange: Exchange) -> None:
         body = _members(exchange.request)
         text = body.get("model") or ""
-        missing = _Refused(404, f"model {quote(text)} not found, try pulling it first")
-        model = self._read(_parse_name(text, missing), missing)
+        if not text:
+            raise _Refused(404, "model '' not found")
+        name = _parse_name(text, _Refused(400, "invalid model name"))
         given = body.get("input")
+        texts = given if isinstance(given, list) else [] if given is None else [given]
+        if not all(isinstance(one, str) for one in texts):
+            raise _Refused(400, "invalid input type")
+        model = self._read(name, _Refused(404, f"model {quote(text)} not found, try pulling it first"))
         inputs = [given] if isinstance(given, str) and given else given if isinstance(given, list) else []
         keep_alive_ns = _keep_alive(body.get("keep_alive"))
         began_ns = time.monotonic_ns()
@@ -433,7 +447,7 @@ class Routes:
 
     def _description(self, model: Installed) -> dict[str, Any]:
         texts = {kind: self._folder.text_of(model, kind) for kind in ("template", "license", "system", "params")}
-        template, system = "".join(texts["template"][:1]), "".join(texts["system"][:1])
+        template, system = "".join(texts["template"][:1]) or "{{ .Prompt }}", "".join(texts["system"][:1])
         parameters: dict[str, Any] = {}
         for one in texts["params"]:
             parameters.update(loads(one))
@@ -491,6 +505,11 @@ def _members(request: Request) -> dict[str, Any]:
         if given is not None and type(given) is not kind:
             where = f"Go struct field {struct}.{name} of type {_GO_LISTS.get(name, _GO_TYPES[kind])}"
             raise _Refused(400, f"json: cannot unmarshal {_GO_KINDS[type(given)]} into {where}")
+        if isinstance(given, str):
+            # Half a surrogate pair is no character: Go reads it as U+FFFD.
+            value[name] = given.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if request.path in _INFERENCE:
+        _keep_alive(value.get("keep_alive"))  # read with the body, before any model is looked for
     return value
 
 
