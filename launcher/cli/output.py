@@ -1,6 +1,9 @@
 """Where a command's words go: facts to standard output, remarks and errors to standard error.
 
 A reader that has gone (``… | head -1``) is told by :class:`OutputGone`, so that a command can end in order.
+
+Names and texts come from servers, which may be anybody's: nothing of them that steers a terminal, or turns the order of
+what is read, gets out of here. What colours a word is added after that.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
@@ -15,6 +19,11 @@ from typing import TextIO
 import click
 
 from launcher.errors import LauncherError
+
+# C0 but tab and newline, DEL and C1 (escape sequences begin with one of them), and what Unicode calls Bidi_Control.
+_STEERING = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
+_BREAKING = re.compile(r"[\t\n]")
+_REPLACEMENT = "\ufffd"
 
 
 class OutputGone(Exception):
@@ -32,20 +41,27 @@ def prepare() -> None:
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every stream has it: suppressed
 
 
+def harmless(text: str) -> str:
+    """Replace what a terminal would obey, and what lets a text be read in another order than it is written."""
+    return _STEERING.sub(_REPLACEMENT, text.replace("\r\n", "\n"))
+
+
 def say(text: str) -> None:
     """Tell a fact to a person."""
-    _write(sys.stdout, text)
+    _write(sys.stdout, harmless(text))
 
 
 def fact(value: object) -> None:
     """Tell a fact to a program, as one JSON document on one line."""
-    _write(sys.stdout, json.dumps(value, ensure_ascii=False))
+    document = json.dumps(value, ensure_ascii=False)
+    # JSON itself escapes less than a terminal obeys. Such characters can only be within its strings.
+    _write(sys.stdout, _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", document))
 
 
 def remark(text: str) -> None:
     """Say something that is not the answer: what is awaited, what else is to know."""
     with contextlib.suppress(OutputGone, OutputFailed):
-        _write(sys.stderr, text)
+        _write(sys.stderr, harmless(text))
 
 
 def complain(error: LauncherError) -> None:
@@ -54,7 +70,9 @@ def complain(error: LauncherError) -> None:
 
 
 def complain_of(title: str, hint: str) -> None:
-    remark(click.style("Error: ", fg="red") + title if _is_terminal(sys.stderr) else "Error: " + title)
+    label = click.style("Error: ", fg="red") if _is_terminal(sys.stderr) else "Error: "
+    with contextlib.suppress(OutputGone, OutputFailed):
+        _write(sys.stderr, label + harmless(title))
     if hint:
         remark(hint)
 
@@ -66,7 +84,7 @@ def on_terminal() -> bool:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
     """Align columns by spaces; those in ``right`` to the right."""
-    lines = [list(heads), *(list(row) for row in rows)]
+    lines = [list(heads), *([_BREAKING.sub(_REPLACEMENT, harmless(text)) for text in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     to_right = frozenset(right)
     return [
