@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,12 +48,18 @@ class Running:
         self.lines: list[str] = []
 
     def until(self, wanted: Callable[[str], bool]) -> str:
-        """Read lines of standard output until one is as wanted, and return it."""
+        """Read lines of standard output until one is as wanted, and return it; one that is silent is ended."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if wanted(line):
-                return line
+        bound = threading.Timer(_TIMEOUT_S, self.process.kill)
+        bound.start()
+        try:
+            for line in self.process.stdout:
+                self.lines.append(line)
+                if wanted(line):
+                    return line
+        finally:
+            bound.cancel()
+            bound.join()
         pytest.fail(f"ended without it: {self.lines} {self.process.stderr and self.process.stderr.read()}")
 
     def signal(self, number: int) -> None:
@@ -62,6 +69,15 @@ class Running:
         """Wait for its end; ``out`` holds what came after the last :meth:`until`."""
         out, err = self.process.communicate(timeout=timeout_s)
         return _checked(Ended(self.process.returncode, out, err))
+
+    def close(self) -> None:
+        """End what a test that has failed left running."""
+        if self.process.poll() is None:
+            self.process.kill()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self.process.wait(_TIMEOUT_S)
 
 
 class Launched:
@@ -83,6 +99,7 @@ class Launched:
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "120",
         }
+        self._begun: list[Running] = []
         self.script({})
 
     @property
@@ -112,19 +129,19 @@ class Launched:
 
     def begin(self, *arguments: str) -> Running:
         """Start a command in a session of its own, as a terminal does."""
-        return Running(
-            subprocess.Popen(
-                [sys.executable, "-m", "launcher", *arguments],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,
-            )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "launcher", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
         )
+        self._begun.append(Running(process))
+        return self._begun[-1]
 
     def started(self, script: Mapping[str, Any] | None = None) -> Ended:
         """Have a server running."""
@@ -134,7 +151,9 @@ class Launched:
         return ended
 
     def close(self) -> None:
-        """Stop the server, if one was ever started."""
+        """End the commands that still run, and stop the server, if one was ever started."""
+        for running in self._begun:
+            running.close()
         if not (self.state_dir / "server.json").exists():
             return
         ended = self.run("stop")

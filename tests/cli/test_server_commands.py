@@ -206,8 +206,9 @@ def test_logs(launched: Launched) -> None:
     told = launched.run("logs", "-n", "1000")
     assert "Listening on" in told.out
     assert len(launched.run("logs", "-n", "2").out.splitlines()) == 2
-    following = launched.begin("logs", "-f", "-n", "0")
-    launched.run("models", "list")
+    following = launched.begin("logs", "-f", "-n", "1")
+    following.until(lambda line: True)  # only from here on is it known to follow
+    assert launched.run("models", "list").code == 0
     following.until(lambda line: "/api/tags" in line)
     following.signal(signal.SIGINT)
     assert following.end().code == 130
