@@ -17,10 +17,11 @@ from PySide6.QtCore import (
     QObject,
     QPersistentModelIndex,
     QRect,
+    QRectF,
     QSize,
     Qt,
 )
-from PySide6.QtGui import QFontMetrics, QPainter
+from PySide6.QtGui import QFontMetrics, QPainter, QPainterPath
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QStyle,
@@ -31,7 +32,7 @@ from PySide6.QtWidgets import (
 
 from launcher.domain.transfer import Transfer
 from launcher.ui.phrases import amount_words, pace_words, phase_phrase, transfer_words
-from launcher.ui.theme import Role, TextKind, Theme
+from launcher.ui.theme import RADIUS_CARD, Role, TextKind, Theme
 from launcher.ui.units import percent_text
 from launcher.ui.widgets.progress import ThinProgressBar
 
@@ -141,6 +142,7 @@ class TransferDelegate(QStyledItemDelegate):
     def __init__(self, theme: Theme, view: QAbstractItemView) -> None:
         super().__init__(view)
         self._theme = theme
+        self._view = view
         # Never shown: the style looks up here how a bar of each tone is drawn.
         self._bars = {role: ThinProgressBar(view, height=_BAR_HEIGHT) for role in _TONES}
         for role, bar in self._bars.items():
@@ -162,7 +164,7 @@ class TransferDelegate(QStyledItemDelegate):
         direction: Qt.LayoutDirection = option.direction
         theme, phrase = self._theme, phase_phrase(transfer.phase)
         painter.save()
-        painter.setClipRect(rect)
+        painter.setClipPath(self._inside(rect))
         if state & QStyle.StateFlag.State_Selected:
             painter.fillRect(rect, theme.color(Role.SELECTION))
             if theme.high_contrast:
@@ -197,6 +199,17 @@ class TransferDelegate(QStyledItemDelegate):
         words = self._second.elidedText(transfer_words(transfer), Qt.TextElideMode.ElideRight, left_width)
         self._write_left(painter, second, words, direction)
         painter.restore()
+
+    def _inside(self, rect: QRect) -> QPainterPath:
+        """The row without what lies beyond the round corners of the list."""
+        path = QPainterPath()
+        path.addRect(QRectF(rect))
+        frame = QRectF(self._view.viewport().rect())
+        if rect.top() > RADIUS_CARD and rect.bottom() < frame.bottom() - RADIUS_CARD:
+            return path
+        corners = QPainterPath()
+        corners.addRoundedRect(frame, RADIUS_CARD - 1, RADIUS_CARD - 1)
+        return path.intersected(corners)
 
     def _draw_bar(
         self, painter: QPainter, rect: QRect, permille: int, role: Role, direction: Qt.LayoutDirection

@@ -126,6 +126,7 @@ def _painted(
     qtbot.addWidget(view)
     model = TransfersTableModel(view)
     view.setModel(model)
+    view.viewport().resize(_WIDTH, 300)
     model.show_transfers((transfer,))
     delegate = TransferDelegate(theme, view)
     option = QStyleOptionViewItem()
@@ -167,7 +168,12 @@ def test_an_empty_bar_is_all_track(theme: Theme, qtbot, make_transfer, permille:
 
 def test_the_selected_row_has_its_ground(theme: Theme, qtbot, make_transfer) -> None:
     image = _painted(theme, qtbot, make_transfer(permille=1), QStyle.StateFlag.State_Selected)
-    assert image.pixelColor(3, 3) == theme.color(Role.SELECTION)
+    assert image.pixelColor(5, 20) == theme.color(Role.SELECTION)
+
+
+def test_the_round_corner_of_the_list_stays_free(theme: Theme, qtbot, make_transfer) -> None:
+    image = _painted(theme, qtbot, make_transfer(), QStyle.StateFlag.State_Selected)
+    assert image.pixelColor(0, 0) == image.pixelColor(_WIDTH - 1, 0) == theme.color(Role.CARD)
 
 
 def test_long_names_and_reasons_end_within_the_row(theme: Theme, qtbot, make_transfer) -> None:
