@@ -12,11 +12,14 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from launcher.tasks import run_blocking
 
 # 1:100 unless asked for otherwise: `DEMO_SCALE=1 python -m pytest tests/demo` waits and counts as the real server does.
 SCALE = float(os.environ.get("DEMO_SCALE", "0.01"))
@@ -92,7 +95,7 @@ class DemoServer:
         self._extra = environment or {}
         self._waits = wait_for_http
         self._asked_port = port
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
         self._log_start = 0
 
@@ -114,7 +117,7 @@ class DemoServer:
     def returncode(self) -> int | None:
         """None while it runs; negative for the signal it died of."""
         assert self._process is not None
-        return self._process.returncode
+        return self._process.poll()
 
     @property
     def blobs_dir(self) -> Path:
@@ -146,17 +149,8 @@ class DemoServer:
             "LAUNCHER_DEMO_SCRIPT": str(write_script(self.folder, self._script)),
             **self._extra,
         }
-        with self.log_path.open("ab") as log:
-            self._log_start = log.tell()
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "launcher.demo", "serve"),
-                cwd=_ROOT,
-                env=environment,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        # On a thread: who starts a process waits until it executes its program, on a busy machine for long.
+        await run_blocking(self._begin, environment)
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 await self._wait_until_ready()
@@ -174,8 +168,7 @@ class DemoServer:
     async def wait(self) -> int:
         """Wait until it has ended by itself and return its exit code."""
         assert self._process is not None
-        async with asyncio.timeout(_END_TIMEOUT_S):
-            return await self._process.wait()
+        return await run_blocking(self._process.wait, timeout_s=_END_TIMEOUT_S)
 
     async def kill(self) -> None:
         """Kill it and every process it has left in its group."""
@@ -185,10 +178,23 @@ class DemoServer:
             os.killpg(self._process.pid, signal.SIGKILL)
         await self.wait()
 
+    def _begin(self, environment: Mapping[str, str]) -> None:
+        with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "launcher.demo", "serve"],
+                cwd=_ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
     async def _wait_until_ready(self) -> None:
         assert self._process is not None
         while (found := _LISTENING.search(self.log_text())) is None:
-            assert self._process.returncode is None, self.log_text()
+            assert self._process.poll() is None, self.log_text()
             await asyncio.sleep(_POLL_S)
         self._port = int(found[2])
         if self._waits:
