@@ -3,14 +3,17 @@
 What the machine itself took does not count. A probe thread sleeps 5 ms at a time, and the time by which it woke late
 within the callback is taken off. Schedulers favour who sleeps, though, so that on a busy machine a callback that
 computes is put off while the probe is not: where the kernel tells for how long the thread was ready and did not get a
-processor (Linux), that is taken off too. A test that must block its loop is marked ``blocks_loop("why")``.
+processor (Linux), that is taken off too; so is the time for which a child that it started was, since starting one
+waits until the child executes its program. A test that must block its loop is marked ``blocks_loop("why")``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -37,20 +40,37 @@ class _Span:
 
 
 class _Queue:
-    """How long the calling thread has been ready to run without a processor, in seconds since it began."""
+    """How long the calling thread, and what it started, has been ready to run without a processor, in seconds."""
 
     def __init__(self) -> None:
-        self._file = threading.local()
+        self._here = threading.local()
 
     def waited_s(self) -> float:
         if sys.platform != "linux":
             return 0.0
         try:
-            descriptor = self._file.descriptor
+            descriptor = self._here.descriptor
         except AttributeError:
-            # Documentation/scheduler/sched-stats.rst: time on the processor, time waiting for it (ns), time slices.
-            descriptor = self._file.descriptor = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        return int(os.pread(descriptor, 100, 0).split()[1]) / 1e9
+            descriptor = self._here.descriptor = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        waited_s: float = _waited_s(descriptor) + getattr(self._here, "children_s", 0.0)
+        return waited_s
+
+    def count_child(self, pid: int, took_s: float) -> None:
+        """Add what a child of this thread waited while it was started, which took so long."""
+        if sys.platform != "linux":
+            return
+        with contextlib.suppress(OSError):  # gone already
+            descriptor = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                waited_s = min(_waited_s(descriptor), took_s)
+            finally:
+                os.close(descriptor)
+            self._here.children_s = getattr(self._here, "children_s", 0.0) + waited_s
+
+
+def _waited_s(descriptor: int) -> float:
+    # Documentation/scheduler/sched-stats.rst: time on the processor, time waiting for it (ns), time slices.
+    return int(os.pread(descriptor, 100, 0).split()[1]) / 1e9
 
 
 class _Probe:
@@ -113,7 +133,15 @@ def blocked_loop_fails(
             if end_s - begin_s > LIMIT_S:
                 blocked.append(_Span(begin_s, end_s, queue.waited_s() - queued_s, repr(handle)))
 
+    start = subprocess.Popen._execute_child  # type: ignore[attr-defined] # all ways to start a process go through it
+
+    def counted(process: subprocess.Popen[bytes], *args: object) -> None:
+        begin_s = time.monotonic()
+        start(process, *args)
+        queue.count_child(process.pid, time.monotonic() - begin_s)
+
     monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    monkeypatch.setattr(subprocess.Popen, "_execute_child", counted)
     yield
     guilty = []
     for span in blocked:
