@@ -5,6 +5,8 @@ The only module of the window that waits: for a future that the dialog completes
 and Escape is it.
 """
 
+# ruff: noqa: N802 - Qt names the methods that it calls
+
 from __future__ import annotations
 
 import asyncio
@@ -12,15 +14,18 @@ from collections.abc import Sequence
 
 import shiboken6
 from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
 
 from launcher.domain.questions import DeleteModels, Question
 from launcher.ui.theme import TextKind
 from launcher.ui.units import count_text, size_text
+from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import kind_label
 from launcher.ui.widgets.program_dialog import program_dialog
 
 _WIDTH = 440
+_CHARACTERS = 62
 _NAMES_SHOWN = 8
 
 
@@ -62,8 +67,8 @@ class QuestionDialog(QDialog):
         self.setObjectName("question-dialog")
         self.setWindowTitle(title)
         self.setWindowModality(Qt.WindowModality.WindowModal)
-        self.setMinimumWidth(_WIDTH)
-        self._title = kind_label(title, TextKind.CARD_TITLE)
+        self.setFixedWidth(max(_WIDTH, self.fontMetrics().averageCharWidth() * _CHARACTERS))
+        self._title = kind_label(breakable(title), TextKind.CARD_TITLE)
         self._title.setObjectName("question-title")
         self._title.setWordWrap(True)
         column = QVBoxLayout(self)
@@ -78,7 +83,7 @@ class QuestionDialog(QDialog):
                 shown.append(more)
             texts.insert(0, "\n".join(shown))
         for text in texts:
-            label = kind_label(text, TextKind.BODY)
+            label = kind_label(breakable(text), TextKind.BODY)
             label.setProperty("kind", "second")
             label.setWordWrap(True)
             column.addWidget(label)
@@ -104,6 +109,11 @@ class QuestionDialog(QDialog):
         self.deed_button.setDefault(False)
         self.cancel_button.setDefault(True)
         self.cancel_button.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        # Only now the style sheet has its say on the type, and with it on where the lines break.
+        self.setMinimumHeight(self.heightForWidth(self.width()))
+        super().showEvent(event)
 
 
 def question_dialog(question: Question, parent: QWidget | None = None) -> QuestionDialog:

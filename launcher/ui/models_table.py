@@ -246,6 +246,11 @@ class ModelsTableModel(QAbstractTableModel):
         """All models, in the order of the server, whether they are shown or not."""
         return tuple(self._entries.values())
 
+    @property
+    def oldest_words(self) -> str:
+        """The longest that the column of ages has to say."""
+        return _tr("{count} months ago").format(count=count_text(12))
+
     def show_models(self, models: Models | None) -> None:
         """Bring the rows up to date; what is not known is not shown."""
         installed = models.installed if models is not None else None

@@ -11,11 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QHideEvent, QKeyEvent, QKeySequence, QResizeEvent, QShortcut, QShowEvent
+from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QHideEvent, QKeyEvent, QKeySequence, QShortcut, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QButtonGroup,
     QHBoxLayout,
     QHeaderView,
     QLineEdit,
@@ -28,24 +27,26 @@ from PySide6.QtWidgets import (
 
 from launcher.domain.models import on_disk_at_most_bytes
 from launcher.domain.server import ANSWERING, ServerState, offers
-from launcher.ui.models_table import KINDS, Column, Entry, ModelDelegate, ModelsTableModel, Work, work_words
+from launcher.ui.models_table import KINDS, Column, Entry, ModelDelegate, ModelsTableModel, Work, runs, work_words
 from launcher.ui.pace import Pace
 from launcher.ui.phrases import server_phrase
 from launcher.ui.store import Store
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text, size_text
+from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import kind_label
-from launcher.ui.widgets.elided_label import ElidedLabel
+from launcher.ui.widgets.chip_row import ChipRow
 from launcher.ui.widgets.empty_state import EmptyState
 from launcher.ui.widgets.model_detail import ModelDetail
 
 _TICK_MS = 1_000
 _TICKS_BETWEEN_AGES = 60
-_FAMILY_FROM = 700
-_QUANTIZATION_FROM = 620
-_CHANGED_FROM = 460
-"""Widths of the table, in pixels at the usual size of type, from which these columns have room."""
-_USUAL_TYPE_HEIGHT = 17
+_GIVE_WAY = (Column.FAMILY, Column.QUANTIZATION, Column.CHANGED)
+"""The columns that go where there is no room, in this order."""
+_NAME_CHARACTERS = 26
+"""What the first column should have room for."""
+_SELECTED_TO_FOLLOW = 50
+"""Up to so many selected rows are left to Qt to follow; it keeps what is not only selected but also anchored."""
 
 
 class ModelsPage(QWidget):
@@ -87,18 +88,7 @@ class ModelsPage(QWidget):
         head.addWidget(self.filter_field, 2)
         head.addWidget(self._download)
 
-        self._chips = self._make_chips()
-        self._on_disk = ElidedLabel()
-        self._on_disk.setProperty("kind", "second")
-        self._on_disk.setToolTip(
-            self.tr("The sum of the sizes. Layers that models share are on the disk once, so it may be less.")
-        )
-        kinds = QHBoxLayout()
-        kinds.setSpacing(6)
-        for chip in self._chips.values():
-            kinds.addWidget(chip)
-        kinds.addStretch(1)
-        kinds.addWidget(self._on_disk)
+        self.chips = self._make_chips()
 
         self.table_model = ModelsTableModel(self, now_s=now_s)
         self.view = QTreeView()
@@ -111,7 +101,9 @@ class ModelsPage(QWidget):
         self._empty = EmptyState("")
         self._start = self._empty.add_button(self.tr("Start Ollama"), "start-for-models-button", primary=True)
         self._start.clicked.connect(self.start_requested)
-        self._download_first = self._empty.add_button(self.tr("Download a model…"), "download-first-button")
+        self._download_first = self._empty.add_button(
+            self.tr("Download a model…"), "download-first-button", primary=True
+        )
         self._download_first.clicked.connect(self._on_download_clicked)
         self._show_server = self._empty.add_button(self.tr("Show the server"), "show-server-button")
         self._show_server.clicked.connect(lambda: self.page_requested.emit("server"))
@@ -130,7 +122,7 @@ class ModelsPage(QWidget):
         column.setContentsMargins(24, 20, 24, 24)
         column.setSpacing(12)
         column.addLayout(head)
-        column.addLayout(kinds)
+        column.addWidget(self.chips)
         column.addWidget(self._stack, 1)
         column.addWidget(self.detail)
 
@@ -178,10 +170,6 @@ class ModelsPage(QWidget):
         self._clock.stop()
         super().hideEvent(event)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._fit_columns()
-
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self.filter_field and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if event.key() == Qt.Key.Key_Escape and self.filter_field.text():
@@ -190,6 +178,8 @@ class ModelsPage(QWidget):
             if event.key() == Qt.Key.Key_Down and self.view.isVisible():
                 self.view.setFocus(Qt.FocusReason.OtherFocusReason)
                 return True
+        elif watched is self.view.viewport() and event.type() == QEvent.Type.Resize:
+            self._fit_columns()
         return super().eventFilter(watched, event)
 
     # --- drawing ------------------------------------------------------------------------------------------------------
@@ -199,17 +189,30 @@ class ModelsPage(QWidget):
         self._change_rows(lambda: self.table_model.show_models(models))
 
     def _filter(self) -> None:
-        kind = next((key for key, chip in self._chips.items() if chip.isChecked()), KINDS[0].key)
-        self._change_rows(lambda: self.table_model.show_only(self.filter_field.text(), kind))
+        self._change_rows(lambda: self.table_model.show_only(self.filter_field.text(), self.chips.chosen))
 
     def _change_rows(self, change: Callable[[], None]) -> None:
         # Rows come and go one run after the other: what is selected is looked at once, afterwards.
         self._drawing = True
         try:
-            change()
+            chosen = {entry.name for entry in self.selected}
+            if len(chosen) > _SELECTED_TO_FOLLOW:
+                # Qt splits a selection at each run: 120 ms for 1,000 selected rows and 400 runs.
+                self.view.selectionModel().clearSelection()
+                change()
+                self._select(chosen)
+            else:
+                change()
         finally:
             self._drawing = False
         self._show_rows()
+
+    def _select(self, names: set[str]) -> None:
+        rows = sorted(row for row in map(self.table_model.row_of, names) if row is not None)
+        selection = QItemSelection()
+        for first, last in runs(rows):
+            selection.select(self.table_model.index(first, 0), self.table_model.index(last, len(Column) - 1))
+        self.view.selectionModel().select(selection, QItemSelectionModel.SelectionFlag.ClearAndSelect)
 
     def _show_rows(self) -> None:
         entries = self.table_model.entries
@@ -222,26 +225,19 @@ class ModelsPage(QWidget):
         if self.filter_field.placeholderText() != words:
             self.filter_field.setPlaceholderText(words)
             self.filter_field.setAccessibleName(words)
-        self.filter_field.setEnabled(bool(count))
         self._show_kinds(entries)
-        size = size_text(on_disk_at_most_bytes(entry.model for entry in entries))
-        self._on_disk.setText(self.tr("{size} on disk").format(size=size) if count else "")
+        # What has nothing to work on is not drawn; the way on is in the middle then, and is the only primary button.
+        for widget in (self.filter_field, self._download, self.chips):
+            widget.setVisible(bool(count))
         self.detail.setVisible(bool(rows))
         self._stack.setCurrentWidget(self.view if rows else self._empty)
-        if not rows:
-            self._show_empty(count)
+        self._show_empty(count)
         self._show_selected()
 
     def _show_kinds(self, entries: tuple[Entry, ...]) -> None:
-        for kind in KINDS:
-            chip = self._chips[kind.key]
-            count = sum(1 for entry in entries if kind.fits(entry))
-            words = f"{self._kind_words[kind.key]} {count_text(count)}"
-            if chip.text() != words:
-                chip.setText(words)
-                chip.setAccessibleName(self.tr("Show only: {kind}").format(kind=words))
-            # One that is switched on stays until it is switched off: the table must not show all of a sudden.
-            chip.setVisible(bool(count) or (chip.isChecked() and kind is not KINDS[0]))
+        counts = {kind.key: sum(1 for entry in entries if kind.fits(entry)) for kind in KINDS}
+        size = size_text(on_disk_at_most_bytes(entry.model for entry in entries))
+        self.chips.show_counts(counts, self.tr("{size} on disk").format(size=size))
 
     def _show_empty(self, count: int) -> None:
         status, models = self._store.server, self._store.models
@@ -256,7 +252,11 @@ class ModelsPage(QWidget):
         self._show_all.setVisible(bool(count))
         if count:
             text = self.filter_field.text().strip()
-            found = self.tr("No model fits “{text}”").format(text=text) if text else self.tr("No model is of this kind")
+            found = (
+                self.tr("No model fits “{text}”").format(text=breakable(text))
+                if text
+                else self.tr("No model is of this kind")
+            )
             self._empty.show_text(found, self.tr("Names, families, sizes and abilities are searched."))
         elif nothing_installed:
             self._empty.show_text(
@@ -268,10 +268,14 @@ class ModelsPage(QWidget):
         else:
             title = server_phrase(status).title
             self._empty.show_text(title, "" if way else self.tr("Models can be listed once Ollama runs."))
+        layout = self._empty.layout()
+        if layout is not None:
+            # While it is not seen Qt forgets to look which of its buttons are hidden, and keeps room for all.
+            layout.activate()
 
     def _show_selected(self) -> None:
-        self.detail.show_entries(self.selected)
         entries = self.selected
+        self.detail.show_entries(entries)
         self._delete_action.setEnabled(bool(self.detail.deletable))
         self._copy_action.setEnabled(bool(entries))
         self._load_action.setEnabled(self.detail.load_button.isVisibleTo(self.detail))
@@ -279,8 +283,8 @@ class ModelsPage(QWidget):
 
     # --- set-up -------------------------------------------------------------------------------------------------------
 
-    def _make_chips(self) -> dict[str, QPushButton]:
-        self._kind_words = {
+    def _make_chips(self) -> ChipRow:
+        words = {
             "all": self.tr("All"),
             "loaded": self.tr("Loaded"),
             "tools": self.tr("Tools"),
@@ -288,17 +292,11 @@ class ModelsPage(QWidget):
             "thinking": self.tr("Thinking"),
             "embedding": self.tr("Embedding"),
         }
-        group = QButtonGroup(self)
-        chips: dict[str, QPushButton] = {}
-        for kind in KINDS:
-            chip = QPushButton(self._kind_words[kind.key])
-            chip.setObjectName(f"kind-{kind.key}-button")
-            chip.setCheckable(True)
-            chip.setProperty("kind", "chip")
-            group.addButton(chip)
-            chips[kind.key] = chip
-        chips[KINDS[0].key].setChecked(True)
-        group.buttonToggled.connect(lambda _, checked: self._filter() if checked else None)
+        chips = ChipRow([(kind.key, words[kind.key]) for kind in KINDS])
+        chips.remark.setToolTip(
+            self.tr("The sum of the sizes. Layers that models share are on the disk once, so it may be less.")
+        )
+        chips.chosen_changed.connect(self._filter)
         return chips
 
     def _set_up_view(self) -> None:
@@ -330,27 +328,33 @@ class ModelsPage(QWidget):
             )
         view.setSortingEnabled(True)
         view.sortByColumn(Column.CHANGED, Qt.SortOrder.DescendingOrder)
+        view.viewport().installEventFilter(self)
         view.selectionModel().selectionChanged.connect(self._on_selection_changed)
 
     def _fit_columns(self) -> None:
-        """Give each column what its words need; what has no room is left to the pane below."""
+        """Give each column what its words need; what leaves the name too little is told by the pane below."""
         header, delegate = self.view.header(), self.delegate
-        titles = [str(self.table_model.headerData(column, Qt.Orientation.Horizontal)) + "   " for column in Column]
         samples = {
             Column.SIZE: ("888.8 GB",),
             Column.FAMILY: ("nomic-bert-moe",),
             Column.QUANTIZATION: ("Q4_K_M_XL",),
-            Column.CHANGED: (self.tr("12 months ago"),),
+            Column.CHANGED: (self.table_model.oldest_words,),
         }
+        widths = {Column.STATE: delegate.pill_width_for([self.tr("Loaded"), *(work_words(work) for work in Work)])}
         for column, texts in samples.items():
-            header.resizeSection(column, delegate.width_for((*texts, titles[column])))
-        pills = (self._kind_words["loaded"], *(work_words(work) for work in Work))
-        header.resizeSection(Column.STATE, delegate.pill_width_for(pills))
-        scale = max(self.fontMetrics().height() / _USUAL_TYPE_HEIGHT, 0.5)
-        width = self.width() / scale
-        self.view.setColumnHidden(Column.FAMILY, width < _FAMILY_FROM)
-        self.view.setColumnHidden(Column.QUANTIZATION, width < _QUANTIZATION_FROM)
-        self.view.setColumnHidden(Column.CHANGED, width < _CHANGED_FROM)
+            # The three spaces are the room of the arrow that tells the order.
+            title = str(self.table_model.headerData(column, Qt.Orientation.Horizontal)) + "   "
+            widths[column] = delegate.width_for((*texts, title))
+        for column, width in widths.items():
+            header.resizeSection(column, width)
+        room = self.view.viewport().width() - self.fontMetrics().averageCharWidth() * _NAME_CHARACTERS
+        hidden: set[Column] = set()
+        for column in _GIVE_WAY:
+            if sum(width for each, width in widths.items() if each not in hidden) <= room:
+                break
+            hidden.add(column)
+        for column in _GIVE_WAY:
+            self.view.setColumnHidden(column, column in hidden)
 
     def _add_actions(self) -> None:
         self._load_action = self._action("load-action", self.tr("Load"), lambda: self.detail.load_button.click())
@@ -400,7 +404,7 @@ class ModelsPage(QWidget):
 
     def _on_show_all_clicked(self) -> None:
         self.filter_field.clear()
-        self._chips[KINDS[0].key].setChecked(True)
+        self.chips.choose_all()
 
     def _on_tick(self) -> None:
         if self.detail.ticking:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut, QShowEvent
+from PySide6.QtGui import QKeyEvent, QKeySequence, QResizeEvent, QShortcut, QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from launcher.domain.server import ANSWERING, ServerState, ServerStatus, offers
@@ -21,12 +21,15 @@ from launcher.domain.settings import DECLARATIONS, Group, Settings, default_sett
 from launcher.errors import LauncherError
 from launcher.ui.store import Store
 from launcher.ui.theme import TextKind, Theme
+from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import Card, kind_label
 from launcher.ui.widgets.empty_state import EmptyState
 from launcher.ui.widgets.setting_row import ModelEditor, SettingRow, tr_declared
 
 _RUNS = ANSWERING | {ServerState.STARTING}
 _WIDEST = 900
+_NARROW_CHARACTERS = 66
+"""Below so many, editors go under their words."""
 _EDGE = 24
 """The margin of a page; at the right the scroll bar takes half of it."""
 
@@ -163,6 +166,12 @@ class SettingsPage(QWidget):
         super().showEvent(event)
         self.show_models()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        narrow = self.width() < self.fontMetrics().averageCharWidth() * _NARROW_CHARACTERS
+        for row in self.rows.values():
+            row.show_narrow(narrow)
+
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if (
             watched is self.search_field
@@ -209,7 +218,8 @@ class SettingsPage(QWidget):
         if not found:
             text = self.search_field.text().strip()
             self._nothing.show_text(
-                self.tr("No setting fits “{text}”").format(text=text), self.tr("Titles and explanations are searched.")
+                self.tr("No setting fits “{text}”").format(text=breakable(text)),
+                self.tr("Titles and explanations are searched."),
             )
 
     def _on_find(self) -> None:

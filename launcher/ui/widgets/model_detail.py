@@ -1,12 +1,14 @@
 """The pane under the table of models: what the selected ones are, where they are in memory, and what can be done."""
 
+# ruff: noqa: N802 - Qt names the methods that it calls
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from launcher.domain.models import on_disk_at_most_bytes
 from launcher.ui.models_table import Entry, capability_words, model_size_text, state_words, when_text
@@ -19,6 +21,7 @@ from launcher.ui.widgets.loaded_models import place_words, stay_words
 from launcher.ui.widgets.pill import Pill
 from launcher.ui.widgets.split_bar import SplitBar
 
+_NAME_CHARACTERS = 24
 _DIGEST_SHOWN = 12
 """As many digits as ``ollama list`` shows as the ID."""
 
@@ -58,13 +61,19 @@ class ModelDetail(Card):
         self.delete_button = self._button("delete-button", self.tr("Delete…"))
         self.delete_button.clicked.connect(lambda: self.delete_requested.emit(self.deletable))
 
-        first = QHBoxLayout()
-        first.setSpacing(8)
-        first.addWidget(self._name)
-        first.addWidget(self._pill)
-        first.addStretch(1)
+        title = QHBoxLayout()
+        title.setSpacing(8)
+        title.addWidget(self._name)
+        title.addWidget(self._pill)
+        title.addStretch(1)
+        self._buttons = QHBoxLayout()
+        self._buttons.setSpacing(8)
         for button in (self.load_button, self.unload_button, self.copy_button, self.delete_button):
-            first.addWidget(button)
+            self._buttons.addWidget(button)
+        first = self._first = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        first.setSpacing(8)
+        first.addLayout(title, 1)
+        first.addLayout(self._buttons)
         memory = QVBoxLayout()
         memory.setSpacing(5)
         memory.addWidget(self._bar)
@@ -120,6 +129,11 @@ class ModelDetail(Card):
             (self.delete_button, self.tr("Delete {models}")),
         ):
             button.setAccessibleName(words.format(models=self._name.text()))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def show_time(self) -> None:
         """Bring the time left up to now."""
@@ -131,6 +145,22 @@ class ModelDetail(Card):
         """Put the names into the clipboard, one a line."""
         if self._entries:
             QGuiApplication.clipboard().setText("\n".join(entry.name for entry in self._entries))
+
+    def _fit(self) -> None:
+        """Where the name would have too little room beside the buttons, they go under it."""
+        name = min(self._name.sizeHint().width(), self._name.fontMetrics().averageCharWidth() * _NAME_CHARACTERS)
+        pill = self._pill.sizeHint().width() if self._pill.words else 0
+        layout = self.layout()
+        if layout is None:
+            return
+        margins = layout.contentsMargins()
+        room = self.width() - margins.left() - margins.right() - 3 * self._first.spacing()
+        narrow = name + pill + self._buttons.sizeHint().width() > room
+        way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        if self._first.direction() is not way:
+            self._first.setDirection(way)
+            align = Qt.AlignmentFlag.AlignLeft if narrow else Qt.AlignmentFlag(0)
+            self._first.setAlignment(self._buttons, align)
 
     def _facts_of_one(self, entry: Entry) -> str:
         model = entry.model

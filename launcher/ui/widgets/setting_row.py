@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import QCoreApplication, QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QWheelEvent
 from PySide6.QtWidgets import (
+    QBoxLayout,
     QCheckBox,
     QComboBox,
     QHBoxLayout,
@@ -27,6 +28,7 @@ from launcher.domain.address import Address
 from launcher.domain.settings import Declaration, Kind
 from launcher.errors import InvalidInput, LauncherError
 from launcher.ui.theme import TextKind, Theme
+from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import kind_label, restyle
 from launcher.ui.widgets.pill import Pill
 from launcher.ui.widgets.program_dialog import program_dialog
@@ -215,6 +217,9 @@ class ModelEditor(Editor):
         self.combo.setEditable(True)
         self.combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.combo.setMaxVisibleItems(15)
+        # Names are long, and the page need not be as wide.
+        self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.combo.setMinimumContentsLength(12)
         self.line = _Line()
         self.combo.setLineEdit(self.line)
         self.line.setPlaceholderText(none_words)
@@ -370,6 +375,16 @@ class SettingRow(QWidget):
         self._restart_words.setVisible(bool(words))
         self.restart.setVisible(bool(words) and offered)
 
+    def show_narrow(self, narrow: bool) -> None:
+        """Put the editor under its words, or beside them."""
+        way = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        if self._upper.direction() is not way:
+            self._upper.setDirection(way)
+            self._upper.setSpacing(6 if narrow else 16)
+            align = Qt.AlignmentFlag.AlignLeft if narrow else Qt.AlignmentFlag(0)
+            if not self.editor.wide:
+                self._upper.setAlignment(self.editor, align)
+
     def _make_editor(self) -> Editor:
         match self.declaration.kind:
             case Kind.CHOICE:
@@ -393,13 +408,11 @@ class SettingRow(QWidget):
         words.setSpacing(2)
         words.addLayout(head)
         words.addWidget(self.help)
-        upper = QHBoxLayout()
+        upper = self._upper = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         upper.setSpacing(16)
         upper.addLayout(words, 1)
-        if self.editor.wide:
-            head.addWidget(self.reset)
-        else:
-            upper.addWidget(self.reset)
+        head.addWidget(self.reset)
+        if not self.editor.wide:
             upper.addWidget(self.editor)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -442,7 +455,7 @@ class SettingRow(QWidget):
         self._say(" ".join(filter(None, (error.title, error.hint))), kind="bad")
 
     def _say(self, words: str, *, kind: str = "small") -> None:
-        self.note.setText(words)
+        self.note.setText(breakable(words))
         self.note.setVisible(bool(words))
         self.editor.field.setAccessibleDescription(words or self.help.text())
         if self.note.property("kind") != kind:
