@@ -61,7 +61,13 @@ class Machine:
         return found
 
     def servers(self) -> list[psutil.Process]:
-        return [process for process in self.processes() if "serve" in process.cmdline()]
+        """The servers among them, without what they have forked."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.Error, ProcessLookupError):
+                if "serve" in process.cmdline() and os.getsid(process.pid) == process.pid:
+                    found.append(process)
+        return found
 
 
 @pytest.fixture
