@@ -31,9 +31,10 @@ from launcher.errors import LauncherError, StorageError
 from launcher.library import Library
 from launcher.ollama import Client
 from launcher.server import identity
-from launcher.server.control import Places, ServerControl, Timing
+from launcher.server.control import ServerControl, Timing
 from launcher.server.find import Binary, find_binary
 from launcher.server.health import HealthPoller
+from launcher.server.launch import Places
 from launcher.server.log import follow_in_batches
 from launcher.server.models_folder import models_folder
 from launcher.server.record import RecordFile
@@ -157,7 +158,7 @@ class Core:
         if not self.supervisor.status.local:
             return None
         try:
-            return models_folder(self._environ)
+            return models_folder(self._environ).absolute()
         except StorageError:
             return None
 
@@ -190,7 +191,7 @@ class Core:
         if self._starts_when_seen and status.state is not ServerState.CHECKING:
             # Once: what is stopped later is stopped because somebody wishes it.
             self._starts_when_seen = False
-            if status.state is ServerState.STOPPED and offers(status).start:
+            if status.state in (ServerState.STOPPED, ServerState.FAILED) and offers(status).start:
                 self.supervisor.start()
 
     def _publish_server(self, status: ServerStatus) -> None:
@@ -247,6 +248,8 @@ async def open_core(
             timing=timing,
             policy=policy,
         )
+        # Whatever the command is for: a killed server leaves runners that hold gigabytes.
+        await core.control.tidy()
         try:
             yield core
         finally:

@@ -66,8 +66,9 @@ class ServerStatus:
     """The connectable base URL, e.g. ``http://127.0.0.1:11434``."""
     local: bool
     """True when the address is this machine's, so that a server can be started and stopped there."""
-    exposed: bool
-    """True when the server is (or would be) bound to more than loopback."""
+    exposed: bool | None
+    """Whether the server is bound to more than loopback; where none runs: whether one would be. None: not known, as of
+    a server that somebody else started."""
     version: str | None = None
     pid: int | None = None
     started_at: float | None = None
@@ -114,6 +115,10 @@ class Sighting:
     started_at: float | None = None
     overdue: bool = False
     """Our process has been silent for longer than any start takes."""
+    has_answered: bool = False
+    """Our process, or the one that has ended, answered once."""
+    exposed: bool | None = None
+    """Whether what is there (or would be) is bound to more than loopback; None: not known."""
     holder: str = ""
     """Who holds the port, in words; empty when nobody does or it is Ollama itself."""
     holder_is_ollama: bool = False
@@ -199,6 +204,7 @@ def advance(status: ServerStatus, event: ServerEvent) -> ServerStatus:
 
 
 def _after_look(status: ServerStatus, seen: Sighting) -> ServerStatus:
+    status = replace(status, exposed=seen.exposed)
     state = status.state
     if seen.answer is Answer.OLLAMA:
         # any -> RUNNING (or STOPPING, when another launcher process is stopping it)
@@ -223,7 +229,7 @@ def _after_look(status: ServerStatus, seen: Sighting) -> ServerStatus:
         )
     if seen.recorded is Recorded.ALIVE:
         ours = replace(status, owner=Owner.OURS, pid=seen.pid, started_at=seen.started_at)
-        if state in ANSWERING or seen.overdue:
+        if state in ANSWERING or seen.overdue or seen.has_answered:
             # RUNNING -> DEGRADED
             return replace(
                 ours,
@@ -259,6 +265,9 @@ def _after_look(status: ServerStatus, seen: Sighting) -> ServerStatus:
     if seen.installed is False:
         # any -> NOT_INSTALLED
         return _no_server(status, ServerState.NOT_INSTALLED, seen.reason, seen.hint)
+    if seen.recorded is Recorded.ENDED and not seen.has_answered:
+        # CHECKING, STOPPED, STARTING -> FAILED
+        return _no_server(status, ServerState.FAILED, seen.reason, seen.hint)
     # any -> STOPPED
     return _no_server(status, ServerState.STOPPED, seen.reason, seen.hint)
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
-from launcher.domain.address import Address
+from launcher.domain.address import Address, InvalidAddress
 from launcher.domain.server import (
     Answer,
     Recorded,
@@ -26,24 +25,24 @@ from launcher.domain.server import (
     Sighting,
     advance,
 )
-from launcher.environment import child_environment
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, StorageError
 from launcher.ollama import Client
-from launcher.paths import ensure_dir
 from launcher.server import identity, models_folder, signals
 from launcher.server.errors import (
-    ModelsFolderInUse,
+    LockBusy,
     NotInstalled,
     NotOffered,
+    SignalRefused,
     StartFailed,
     StoppedMeanwhile,
 )
 from launcher.server.explain import explain_exit
 from launcher.server.find import Binary
-from launcher.server.log import last_lines, rotate
+from launcher.server.launch import Places, launch, refuse_impossible
+from launcher.server.log import LIMIT_BYTES, cap, last_lines
 from launcher.server.lookout import Glance, Lookout
-from launcher.server.record import TOKEN_VARIABLE, RecordFile, ServerLock, ServerRecord, Wanted
-from launcher.server.spawn import Child, expected_exes, spawn
+from launcher.server.record import RecordFile, ServerLock, ServerRecord, Wanted
+from launcher.server.spawn import Child
 from launcher.tasks import run_blocking
 
 _log = logging.getLogger(__name__)
@@ -51,7 +50,6 @@ _log = logging.getLogger(__name__)
 # A stalled part writes nothing for up to 30 s before the server reconnects (server/download.go, 0.33).
 _PULL_IS_FRESH_S = 30.0
 
-T = TypeVar("T")
 Progress = Callable[[str], None]
 
 
@@ -74,16 +72,6 @@ class Timing:
     lock_margin_s: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """The files that a server of ours needs."""
-
-    record: Path
-    lock: Path
-    log: Path
-    work_dir: Path
-
-
 async def _no_pulls() -> None:
     """Close the pulls of this process: there are none."""
 
@@ -97,7 +85,8 @@ class ServerControl:
 
     ``find`` looks for the binary (blocking; None when there is none), ``environ`` is what a child inherits,
     ``close_pulls`` closes the pull streams of this process before the server is stopped. ``chosen`` says that a person
-    named this very address: then a server of ours at another one is none of our business.
+    named this very address: then a server of ours at another one is none of our business. Otherwise the server of ours
+    is meant, wherever it runs; a restart leaves it where it was.
     """
 
     def __init__(
@@ -147,10 +136,8 @@ class ServerControl:
     # --- looking ----------------------------------------------------------------------------------------------
 
     async def inspect(self) -> ServerStatus:
-        """Look once, clear away what a killed server left behind, and say what is."""
-        sighting = await self.look()
-        await self.sweep()
-        return advance(self.initial_status(), Seen(sighting))
+        """Look once and say what is."""
+        return advance(self.initial_status(), Seen(await self.look()))
 
     async def look(self) -> Sighting:
         """Look once. Signals and writes nothing."""
@@ -175,6 +162,21 @@ class ServerControl:
             pass
         return await self.inspect()
 
+    async def tidy(self) -> None:
+        """Clear away what an ended server left behind, and keep the log of a running one small."""
+        await self.sweep()
+        await self.cap_log()
+
+    async def cap_log(self) -> None:
+        """Shorten the log when it is too long. Does nothing while another launcher is at work."""
+        try:
+            if not await run_blocking(_is_large, self._places.log):
+                return
+            async with ServerLock(self._places.lock, 0.0):
+                await run_blocking(cap, self._places.log)
+        except LauncherError as error:
+            _log.warning("the server's log is not shortened for now: %s %s", error.title, error.detail)
+
     async def sweep(self) -> None:
         """End what a killed server left in its group. Does nothing while another launcher is at work."""
         if not (await run_blocking(self._lookout.glance_or_nothing)).leftovers:
@@ -182,8 +184,8 @@ class ServerControl:
         try:
             async with ServerLock(self._places.lock, 0.0):
                 await self._sweep_locked(await run_blocking(self._lookout.glance))
-        except LauncherError as error:
-            _log.warning("leftovers of an ended server stay for now: %s %s", error.title, error.detail)
+        except (LauncherError, TimeoutError) as error:
+            _log.warning("leftovers of an ended server stay for now: %s", error)
 
     # --- changing ---------------------------------------------------------------------------------------------
 
@@ -194,6 +196,13 @@ class ServerControl:
         Raises NotInstalled, PortTaken, ModelsFolderInUse, StartFailed, StoppedMeanwhile, LockBusy, StorageError.
         """
         self._refuse_elsewhere("started")
+        if not only_if_wanted:
+            # Whoever answers is used, even where nothing of ours could be started or written.
+            sighting = await self.look()
+            if sighting.answer is Answer.OLLAMA and sighting.recorded is not Recorded.STOPPING:
+                if sighting.recorded is Recorded.ALIVE:
+                    await self._note_ready()
+                return advance(self.initial_status(), Seen(sighting))
         async with self._lock():
             await self._start_locked(progress, only_if_wanted=only_if_wanted)
         return await self._until_ready(progress)
@@ -204,18 +213,39 @@ class ServerControl:
         Raises NotOffered when the server that answers is not ours, SignalRefused, StopFailed, LockBusy, StorageError.
         """
         self._refuse_elsewhere("stopped")
-        async with self._lock():
-            if not await self._stop_locked(progress):
-                await self._refuse_foreign("stopped")
+        try:
+            async with self._lock():
+                stopped = await self._stop_locked(progress)
+        except StorageError:
+            if await self._is_ours_there():
+                raise
+            stopped = False
+        if not stopped:
+            await self._refuse_foreign("stopped")
         return await self.inspect()
 
     async def restart(self, progress: Progress = _silent) -> ServerStatus:
-        """Stop our server if it runs, start it, and wait until it answers. Raises what start and stop raise."""
+        """Stop our server if it runs, start it, and wait until it answers. Raises what start and stop raise.
+
+        It goes on where it was, unless a person named the address.
+        """
         self._refuse_elsewhere("restarted")
-        async with self._lock():
-            if not await self._stop_locked(progress):
+        elsewhere = None if self._chosen else await self._where_ours_runs_instead()
+        if elsewhere is not None:
+            async with self._control_at(elsewhere) as control:
+                status = await control.restart(progress)
+                self._child = control.child
+                return status
+        try:
+            async with self._lock():
+                record = await run_blocking(self._record_file.read)
+                if not await self._stop_locked(progress):
+                    await self._refuse_foreign("restarted")
+                await self._start_locked(progress, only_if_wanted=False, keep=record)
+        except StorageError:
+            if not await self._is_ours_there():
                 await self._refuse_foreign("restarted")
-            await self._start_locked(progress, only_if_wanted=False)
+            raise
         return await self._until_ready(progress)
 
     # --- under the lock ---------------------------------------------------------------------------------------
@@ -223,7 +253,10 @@ class ServerControl:
     def _lock(self) -> ServerLock:
         return ServerLock(self._places.lock, self._timing.grace_s + self._timing.lock_margin_s)
 
-    async def _start_locked(self, progress: Progress, *, only_if_wanted: bool) -> None:
+    async def _start_locked(
+        self, progress: Progress, *, only_if_wanted: bool, keep: ServerRecord | None = None
+    ) -> None:
+        """Start a server where none is. ``keep`` is the record of one that it replaces, and that it listens like."""
         glance = await run_blocking(self._lookout.glance)
         record = glance.record
         if only_if_wanted and (record is None or record.wanted is Wanted.STOPPED):
@@ -248,63 +281,27 @@ class ServerControl:
             if seen.answer is Answer.FOREIGN or not is_ollama:
                 raise taken
             return
+        refuse_impossible(self._address)
         binary = await run_blocking(self._find)
         if binary is None:
             raise NotInstalled
-        await self._spawn_locked(binary, progress)
-
-    async def _spawn_locked(self, binary: Binary, progress: Progress) -> None:
-        environ = child_environment(self._environ, {"OLLAMA_HOST": self._address.bind})
-        models = models_folder.models_folder(environ)
-        await self._refuse_shared_folder(models)
-        mended = await run_blocking(models_folder.mend_partials, models)
-        if mended:
-            _log.info("%d damaged downloads in %s will begin anew", mended, models)
-        refreshed = await run_blocking(models_folder.refresh_partials, models)
-        if refreshed.unwritable:
-            # Only there: it also keeps layers that nothing needs any more.
-            environ["OLLAMA_NOPRUNE"] = "1"
-        await run_blocking(self._make_room)
-        progress(f"Starting Ollama ({binary.path}).")
-        await _whole(self._spawn_and_record(binary, environ, models))
-
-    def _make_room(self) -> None:
-        """Make the folders that a server of ours needs, and a fresh log. Blocking."""
-        ensure_dir(self._places.work_dir)
-        ensure_dir(self._places.log.parent)
-        rotate(self._places.log)
-
-    async def _spawn_and_record(self, binary: Binary, environ: Mapping[str, str], models: Path) -> None:
-        before = await run_blocking(self._record_file.read)
-        record = ServerRecord(
-            wanted=Wanted.RUNNING,
-            boot_id=identity.boot_id(),
-            exes=expected_exes(binary.path),
-            address=self._address.base_url,
-            log=str(self._places.log),
-            models=str(models),
-            token=os.urandom(8).hex(),
+        self._child = await launch(
+            binary,
+            self._listening_like(record if only_if_wanted else keep),
+            self._environ,
+            places=self._places,
+            record_file=self._record_file,
+            grace_s=self._timing.grace_s,
+            progress=progress,
         )
-        # Before the start: whoever kills us right after it leaves a server that is still known to be ours.
-        await run_blocking(self._record_file.write, record)
-        try:
-            child = await spawn(
-                [*binary.command, "serve"],
-                {**environ, TOKEN_VARIABLE: record.token},
-                self._places.log,
-                self._places.work_dir,
-            )
-        except BaseException:
-            await run_blocking(self._record_file.write, before or ServerRecord(wanted=Wanted.STOPPED))
-            raise
-        self._child = child
-        record = replace(record, pid=child.pid, group=child.group, start=child.start, exes=child.exes)
-        try:
-            await run_blocking(self._record_file.write, record)
-        except BaseException:
-            # A server that no record speaks of could never be stopped again.
-            await signals.stop_group(record, grace_s=self._timing.grace_s)
-            raise
+
+    def _listening_like(self, record: ServerRecord | None) -> Address:
+        """Tell where to listen: as the recorded server of this address did, else at the address as it is."""
+        if self._chosen or record is None or not record.bind or not self._lookout.is_here(record):
+            return self._address
+        with suppress(InvalidAddress):
+            return Address.parse(record.bind)
+        return self._address
 
     async def _stop_locked(self, progress: Progress) -> bool:
         """End our server; tell whether there was one."""
@@ -318,6 +315,7 @@ class ServerControl:
                     f"The launcher's Ollama runs at {record.address}, not at {self._address.base_url}.",
                     hint=f"Leave --host out, or use --host {record.address}.",
                 )
+            before = record
             record = replace(record, wanted=Wanted.STOPPED)
             await run_blocking(self._record_file.write, record)
             progress("Stopping Ollama.")
@@ -327,7 +325,13 @@ class ServerControl:
                 pulled = await run_blocking(models_folder.pulls_active, models, _PULL_IS_FRESH_S, time.time())
                 if pulled:
                     await asyncio.sleep(self._timing.drain_s)
-            await signals.stop_group(record, grace_s=self._timing.grace_s)
+            try:
+                await signals.stop_group(record, grace_s=self._timing.grace_s)
+            except SignalRefused as error:
+                if not error.signalled:
+                    # It goes on as it was; else everybody would wait for its end.
+                    await run_blocking(self._record_file.write, before)
+                raise
             await run_blocking(self._record_file.write, _without_process(record))
             return True
         await self._sweep_locked(glance)
@@ -361,7 +365,7 @@ class ServerControl:
                     raise StoppedMeanwhile
                 continue
             if sighting.answer is Answer.OLLAMA:
-                await self._note_exes()
+                await self._note_ready()
                 return advance(self.initial_status(), Seen(sighting))
             if sighting.recorded is Recorded.ENDED:
                 raise await self._start_failed()
@@ -400,18 +404,54 @@ class ServerControl:
         failure = await self._start_failed()
         return failure.title, failure.hint
 
-    async def _note_exes(self) -> None:
-        """Record what the process really runs: a wrapper script may have replaced itself since it was spawned."""
-        record = await run_blocking(self._record_file.read)
-        if record is None or await run_blocking(_as_it_runs, record) == record:
-            return
-        async with self._lock():
-            await run_blocking(self._note_exes_locked)
+    async def _note_ready(self) -> None:
+        """Record that our server has answered, and what runs of it: a wrapper script may have started others by now."""
+        try:
+            record = await run_blocking(self._record_file.read)
+            if record is None or await run_blocking(_as_it_runs, record) == record:
+                return
+            async with self._lock():
+                await run_blocking(self._note_ready_locked)
+        except (StorageError, LockBusy) as error:
+            # It runs all the same.
+            _log.warning("the state of the server is not noted: %s %s", error.title, error.detail)
 
-    def _note_exes_locked(self) -> None:
+    def _note_ready_locked(self) -> None:
         record = self._record_file.read()
         if record is not None:
             self._record_file.write(_as_it_runs(record))
+
+    # --- where ours is ----------------------------------------------------------------------------------------
+
+    async def _is_ours_there(self) -> bool:
+        """Tell whether anything of a server of ours lives, at whatever address. Raises StorageError."""
+        glance = await run_blocking(self._lookout.glance)
+        return glance.leftovers or glance.recorded in (Recorded.ALIVE, Recorded.STOPPING)
+
+    async def _where_ours_runs_instead(self) -> Address | None:
+        """Tell where our server runs when that is not at our address."""
+        glance = await run_blocking(self._lookout.glance)
+        record = glance.record
+        if record is None or glance.recorded not in (Recorded.ALIVE, Recorded.STOPPING):
+            return None
+        if self._lookout.is_here(record):
+            return None
+        with suppress(InvalidAddress):
+            return Address.parse(record.bind or record.address)
+        return None
+
+    @asynccontextmanager
+    async def _control_at(self, address: Address) -> AsyncIterator[ServerControl]:
+        async with Client(address) as client:
+            yield ServerControl(
+                client=client,
+                address=address,
+                places=self._places,
+                find=self._find,
+                environ=self._environ,
+                close_pulls=self._close_pulls,
+                timing=self._timing,
+            )
 
     # --- refusals ---------------------------------------------------------------------------------------------
 
@@ -431,40 +471,21 @@ class ServerControl:
                 hint="Stop it the way it was started (a service, the Ollama app, another terminal).",
             )
 
-    async def _refuse_shared_folder(self, models: Path) -> None:
-        users = await run_blocking(models_folder.live_users, models)
-        if not users:
-            return
-        user = users[0]
-        at = f" at {user.address}" if user.address else ""
-        raise ModelsFolderInUse(
-            f"Another Ollama{at} (process {user.pid}) already uses the models folder {models}.",
-            pid=user.pid,
-            name=user.name,
-            address=user.address,
-            hint="Use that one"
-            + (f" (--host {user.address})" if user.address else "")
-            + ", stop it, or set OLLAMA_MODELS to another folder: two servers on one folder delete each other's files.",
-        )
+
+def _is_large(log: Path) -> bool:
+    try:
+        return log.stat().st_size > LIMIT_BYTES
+    except OSError:
+        return False
 
 
 def _as_it_runs(record: ServerRecord) -> ServerRecord:
-    """Add to a record what the process table knows better. Blocking."""
+    """Add to the record of a server that answers what the process table knows better. Blocking."""
     record = identity.completed(record)
     if record.pid is None or not identity.is_recorded_alive(record):
         return record
-    return replace(record, exes=identity.observed_exes(record.pid, record.exes))
+    return replace(record, ready=True, exes=identity.family_exes(record))
 
 
 def _without_process(record: ServerRecord) -> ServerRecord:
-    return replace(record, pid=None, group=None, boot_id="", start=None, exes=(), token="")
-
-
-async def _whole(work: Coroutine[object, object, T]) -> T:
-    """Await ``work`` to its end even when we are cancelled meanwhile; the cancellation is then passed on."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=10.0)
-        raise
+    return replace(record, pid=None, group=None, boot_id="", start=None, exes=(), token="", ready=False)

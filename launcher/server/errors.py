@@ -104,8 +104,12 @@ class LockBusy(ServerError):
 
 
 class SignalRefused(ServerError):
-    """A process in the group is not known to be ours, so nothing was signalled."""
+    """A process in the group is not known to be ours, so nothing was signalled.
+
+    ``signalled`` tells that the group was asked to end before, when all of it was known yet.
+    """
 
     def __init__(self, title: str, *, strangers: tuple[int, ...] = (), detail: str = "", hint: str = "") -> None:
         super().__init__(title, detail=detail, hint=hint)
         self.strangers = strangers
+        self.signalled = False

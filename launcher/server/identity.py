@@ -221,6 +221,38 @@ def observed_exes(pid: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
     return known if exe is None or exe in known else (*known, exe)
 
 
+def family_exes(record: ServerRecord) -> tuple[str, ...]:
+    """Add to the recorded executables what the live process and its descendants in its group run now.
+
+    A wrapper script that does not replace itself stays, and starts the server as its child. Helpers of the engine are
+    known by where they lie and are not listed.
+    """
+    if record.pid is None or record.group is None:
+        return record.exes
+    known = observed_exes(record.pid, record.exes)
+    members = {process.pid: process for process in list_group(record.group) if not process.dead}
+    for process in members.values():
+        if process.session != record.group or not _descends(process, record.pid, members):
+            continue
+        exe = executable_of(process.pid)
+        if exe is not None and exe not in known and not _is_helper(exe, _helper_folders(known)):
+            known = (*known, exe)
+    return known
+
+
+def _descends(process: Process, ancestor: int, members: Mapping[int, Process]) -> bool:
+    seen: set[int] = set()
+    while process.pid not in seen:
+        seen.add(process.pid)
+        if process.parent == ancestor:
+            return True
+        parent = members.get(process.parent)
+        if parent is None:
+            return False
+        process = parent
+    return False
+
+
 def command_of(pid: int) -> list[str]:
     """Tell the command line of a process; empty where the system does not."""
     if sys.platform == "linux":

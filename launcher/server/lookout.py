@@ -10,20 +10,25 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from launcher.domain.address import Address
+from launcher.domain.address import Address, InvalidAddress
 from launcher.domain.server import Answer, Recorded, ServerState, ServerStatus, Sighting
 from launcher.errors import StorageError
 from launcher.ollama import Client
 from launcher.ollama.errors import NotRunning, OllamaError, TimedOut
 from launcher.server import identity, models_folder
 from launcher.server.errors import NotInstalled, PortTaken
+from launcher.server.explain import explain_exit
 from launcher.server.find import Binary
-from launcher.server.port import Holder, is_local_host, port_holder
+from launcher.server.log import last_lines
+from launcher.server.port import Holder, is_local_host, is_same_place, port_holder
 from launcher.server.record import RecordFile, ServerRecord, Wanted
 from launcher.tasks import run_blocking
 
 _log = logging.getLogger(__name__)
+
+_LINES_EXPLAINED = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +74,19 @@ class Lookout:
             owner=None,
             address=self._address.base_url,
             local=self.local,
-            exposed=self._address.exposed,
+            exposed=self._exposed_if_started(),
         )
 
     async def look(self) -> Sighting:
         """Ask the address who answers, and the record whose it is. Raises nothing about the server."""
         probed, glance = await asyncio.gather(self.probe(), run_blocking(self.glance_or_nothing))
         recorded = glance.recorded if self.is_here(glance.record) else Recorded.NOTHING
-        sighting = replace(probed, recorded=recorded)
         record = glance.record
+        has_answered = record is not None and recorded is not Recorded.NOTHING and record.ready
+        exposed = self._exposed_if_started() if probed.answer is Answer.NONE else None
+        sighting = replace(probed, recorded=recorded, has_answered=has_answered, exposed=exposed)
         if record is not None and recorded in (Recorded.ALIVE, Recorded.STOPPING):
+            sighting = replace(sighting, exposed=_is_exposed(record))
             started_at = self._started_at(record)
             overdue = started_at is not None and time.time() - started_at > self._overdue_s
             return replace(sighting, pid=record.pid, started_at=started_at, overdue=overdue)
@@ -121,7 +129,17 @@ class Lookout:
 
     def is_here(self, record: ServerRecord | None) -> bool:
         """Tell whether the record speaks of a server at our address."""
-        return record is not None and record.address == self._address.base_url
+        if record is None or not record.address:
+            return False
+        if record.address == self._address.base_url:
+            return True
+        try:
+            return is_same_place(_bound(record), self._address)
+        except InvalidAddress:  # written by a launcher of another kind
+            return False
+
+    def _exposed_if_started(self) -> bool | None:
+        return self._address.exposed if self.local else None
 
     async def whose_port(self) -> tuple[PortTaken, bool]:
         """Find who holds the port: the error that names it, and whether it is an Ollama (that does not answer yet)."""
@@ -165,6 +183,10 @@ class Lookout:
     async def _with_next_step(self, sighting: Sighting, glance: Glance) -> Sighting:
         """Nobody answers: say whether one could be started, or why ours is not there."""
         if glance.recorded is Recorded.ENDED and self.is_here(glance.record):
+            if not sighting.has_answered and glance.record is not None and glance.record.log:
+                lines = await run_blocking(_last_words, Path(glance.record.log))
+                reason, hint = explain_exit(None, lines)
+                return replace(sighting, reason=reason, hint=hint)
             return replace(
                 sighting,
                 reason="The Ollama that the launcher started has ended by itself.",
@@ -184,6 +206,25 @@ class Lookout:
             missing = NotInstalled()
             return replace(sighting, installed=False, reason=missing.title, hint=missing.hint)
         return replace(sighting, installed=True, reason="", hint="")
+
+
+def _bound(record: ServerRecord) -> Address:
+    """Tell where a recorded server listens. Raises InvalidAddress."""
+    return Address.parse(record.bind or record.address)
+
+
+def _is_exposed(record: ServerRecord) -> bool | None:
+    try:
+        return Address.parse(record.bind).exposed if record.bind else None
+    except InvalidAddress:
+        return None
+
+
+def _last_words(log: Path) -> list[str]:
+    try:
+        return last_lines(log, _LINES_EXPLAINED)
+    except StorageError:
+        return []
 
 
 def _is_ollama(holder: Holder | None) -> bool:

@@ -6,7 +6,6 @@ himself only: then the user who owns the socket is named (Linux), or nobody.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import ipaddress
 import os
@@ -16,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.domain.address import Address
 from launcher.server import identity
 
 _LISTEN = "0A"
@@ -71,6 +71,28 @@ def is_local_host(host: str) -> bool:
     return True
 
 
+def is_same_place(bound: Address, asked: Address) -> bool:
+    """Tell whether who asks at ``asked`` reaches a server that was told to listen at ``bound``, however it is spelt."""
+    here = asked.connectable
+    if bound.port != here.port or (here.scheme, here.path) != ("http", ""):
+        return False
+    bound_hosts, asked_hosts = _spellings(bound.host), _spellings(here.host)
+    if bound_hosts & asked_hosts:
+        return True
+    if bound.connectable.host == bound.host:  # one interface only
+        return False
+    reaches_ipv6 = bound.host != "0.0.0.0"  # noqa: S104 - compared, not bound
+    return is_local_host(here.host) and (reaches_ipv6 or any(":" not in host for host in asked_hosts))
+
+
+def _spellings(host: str) -> set[str]:
+    """Tell the loopback addresses that a name means; another host is only itself."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return {"127.0.0.1", "::1"}
+    return {name}
+
+
 def is_port_bindable(host: str, port: int) -> bool:
     """Tell whether a server could listen there now, by trying it. Blocking, for a moment."""
     try:
@@ -87,20 +109,6 @@ def is_port_bindable(host: str, port: int) -> bool:
         except OSError as error:
             # An address that this machine lacks, or a privileged port, is not "taken": the start will say it better.
             return error.errno not in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE))
-    return True
-
-
-async def is_port_open(host: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Tell whether somebody accepts connections there. That is no readiness: Ollama accepts long before it answers."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(host, port)
-    except OSError:  # TimeoutError is one
-        return False
-    writer.close()
-    with suppress(OSError):
-        async with asyncio.timeout(timeout_s):
-            await writer.wait_closed()
     return True
 
 

@@ -62,6 +62,10 @@ class ServerRecord:
     """Resolved executables: the binary, and what the system really ran for it (an interpreter)."""
     address: str = ""
     log: str = ""
+    bind: str = ""
+    """What the process got as ``OLLAMA_HOST``: who reaches it. ``address`` is where it is reached from here."""
+    ready: bool = False
+    """It has answered since it was started."""
     models: str = ""
     relay: Mapping[str, Any] | None = None
     """``port`` and ``secret`` of a relay for speed limits."""
@@ -242,6 +246,8 @@ def _record(members: Mapping[str, Any]) -> ServerRecord:
         exes=tuple(exes),
         address=_text(members, "address"),
         log=_text(members, "log"),
+        bind=_text(members, "bind"),
+        ready=members.get("ready") is True,
         models=_text(members, "models"),
         relay=relay,
         token=_text(members, "token"),

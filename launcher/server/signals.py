@@ -47,7 +47,11 @@ async def stop_group(record: ServerRecord, grace_s: float, *, kill_wait_s: float
     if not await _signal(record, polite=True):
         return Ended.ALREADY_GONE
     if not await _gone_within(record, grace_s):
-        await _signal(record, polite=False)
+        try:
+            await _signal(record, polite=False)
+        except SignalRefused as error:
+            error.signalled = True
+            raise
         if not await _gone_within(record, kill_wait_s):
             raise StopFailed(
                 "The server does not end, even though it was killed.",
@@ -68,11 +72,6 @@ async def sweep(record: ServerRecord, grace_s: float = 2.0) -> int:
         return 0
     await stop_group(record, grace_s)
     return len(check.members)
-
-
-async def wait_gone(record: ServerRecord, timeout_s: float) -> bool:
-    """Wait until nothing of ours lives in the group, without signalling anybody; False when time ran out."""
-    return await _gone_within(record, timeout_s)
 
 
 async def _signal(record: ServerRecord, *, polite: bool) -> bool:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 
 from launcher.domain.server import (
     ANSWERING,
@@ -35,8 +34,6 @@ from launcher.domain.server import (
 from launcher.errors import LauncherError
 from launcher.server.control import ServerControl
 from launcher.server.errors import NotInstalled, NotOffered, PortTaken, StoppedMeanwhile
-from launcher.server.log import cap
-from launcher.tasks import run_blocking
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +137,6 @@ class Supervisor:
 
     async def run(self) -> None:
         """Do what is wished, watch the child, until cancelled. Cancelling releases the server: it lives on."""
-        await self._control.sweep()
         watchers = [
             asyncio.create_task(self._serve_wishes(), name="server-wishes"),
             asyncio.create_task(self._watch_for_ends(), name="server-ends"),
@@ -272,14 +268,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(_LOG_CHECK_S)
             if self._status.owner is Owner.OURS:
-                await run_blocking(self._cap_log, self._control.log_path)
-
-    @staticmethod
-    def _cap_log(path: Path) -> None:
-        try:
-            cap(path)
-        except (OSError, LauncherError) as error:
-            _log.warning("the server's log cannot be shortened: %s", error)
+                await self._control.cap_log()
 
     # --- the snapshot -----------------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ def _phrase(
     mark = (_tr("Simulated"),) if status is not None and status.simulated else ()
     words = SEPARATOR.join((*mark, footer or title))
     short = SEPARATOR.join((*mark, title))
-    exposed = status is not None and status.exposed and status.state in ANSWERING
+    exposed = status is not None and status.exposed is True and status.state in ANSWERING
     hint = status.hint if status is not None else ""
     lines = [_tr("Ollama: {words}").format(words=words)]
     if not footer:

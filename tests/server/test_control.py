@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from launcher.core import open_core
+from launcher.domain.address import Address
 from launcher.domain.server import Owner, ServerState, ServerStatus
 from launcher.errors import StorageError
 from launcher.server import identity
@@ -21,9 +22,11 @@ from launcher.server.errors import (
     NotInstalled,
     NotOffered,
     PortTaken,
+    SignalRefused,
     StartFailed,
     StoppedMeanwhile,
 )
+from launcher.server.launch import refuse_impossible
 from launcher.server.record import ServerLock, Wanted
 from tests.support.demo_server import DemoServer
 from tests.support.logfail import ExpectLog
@@ -259,7 +262,11 @@ async def test_a_server_that_ends_at_once_is_explained(machine: Machine) -> None
     assert caught.value.outcome is not None
     assert caught.value.outcome.exit_code == 1
     assert "models" in caught.value.title.lower()
-    assert status.state is ServerState.STOPPED
+    assert (status.state, status.reason, status.hint) == (
+        ServerState.FAILED,
+        caught.value.title,
+        caught.value.hint,
+    )
 
 
 async def test_two_servers_never_share_a_models_folder(machine: Machine, another_port: int) -> None:
@@ -351,3 +358,158 @@ async def test_a_record_that_cannot_be_read_hides_only_whose_it_is(machine: Mach
             assert (status.state, status.owner) == (ServerState.RUNNING, Owner.UNKNOWN)
             with pytest.raises(StorageError):
                 await core.control.stop()
+
+
+# --- whose it is, and who reaches it, however the address is spelt ----------------------------------------------------
+
+
+@pytest.mark.parametrize("started_as", ["127.0.0.1", "localhost", "0.0.0.0"])
+@pytest.mark.parametrize("asked_as", ["127.0.0.1", "localhost", "0.0.0.0"])
+async def test_ours_is_ours_under_each_spelling(machine: Machine, started_as: str, asked_as: str) -> None:
+    async with open_core(f"{started_as}:{machine.port}", environ=machine.environ, timing=QUICK) as core:
+        started = await core.control.start()
+    async with open_core(f"{asked_as}:{machine.port}", environ=machine.environ, timing=QUICK) as core:
+        looked = await core.control.inspect()
+        again = await core.control.start()
+        stopped = await core.control.stop()
+    assert is_running_ours(looked)
+    assert (looked.pid, again.pid) == (started.pid, started.pid)
+    assert looked.exposed is (started_as == "0.0.0.0")
+    assert stopped.state is ServerState.STOPPED
+    assert machine.processes() == []
+
+
+async def test_who_reaches_a_server_of_somebody_else_is_not_known(machine: Machine) -> None:
+    async with (
+        DemoServer(machine.folder / "theirs", port=machine.port),
+        open_core(f"0.0.0.0:{machine.port}", environ=machine.environ, timing=QUICK) as core,
+    ):
+        assert (await core.control.inspect()).exposed is None
+    async with open_core(f"0.0.0.0:{machine.port}", environ=machine.environ, timing=QUICK) as core:
+        assert (await core.control.inspect()).exposed is True
+
+
+async def test_a_restart_leaves_the_server_where_it_was(machine: Machine, another_port: int) -> None:
+    async with open_core(f"0.0.0.0:{machine.port}", environ=machine.environ, timing=QUICK) as core:
+        old = await core.control.start()
+    machine.environ["OLLAMA_HOST"] = f"127.0.0.1:{another_port}"
+    async with machine.launcher() as core:
+        new = await core.control.restart()
+    assert (new.address, new.exposed) == (f"http://127.0.0.1:{machine.port}", True)
+    assert new.pid != old.pid
+    assert [process.pid for process in machine.servers()] == [new.pid]
+    async with open_core(f"127.0.0.1:{machine.port}", environ=machine.environ, timing=QUICK) as core:
+        assert (await core.control.restart()).exposed is False
+        await core.control.stop()
+
+
+# --- what works although nothing can be started, or written -----------------------------------------------------------
+
+
+async def test_whoever_answers_is_used_although_ours_lives_elsewhere(machine: Machine, another_port: int) -> None:
+    async with machine.launcher() as core:
+        await core.control.start()
+    async with (
+        DemoServer(machine.folder / "theirs", port=another_port),
+        open_core(f"127.0.0.1:{another_port}", environ=machine.environ, timing=QUICK) as core,
+    ):
+        used = await core.control.start()
+        with pytest.raises(NotOffered):
+            await core.control.stop()
+    assert (used.state, used.owner) == (ServerState.RUNNING, Owner.UNKNOWN)
+    async with machine.launcher() as core:
+        await core.control.stop()
+
+
+async def test_a_state_folder_that_cannot_be_had_prevents_nothing_but_a_start(machine: Machine) -> None:
+    machine.state_dir.write_text("a file in its place")
+    async with machine.launcher() as core:
+        assert (await core.control.stop()).state is ServerState.STOPPED
+        with pytest.raises(StorageError):
+            await core.control.start()
+    async with DemoServer(machine.folder / "theirs", port=machine.port), machine.launcher() as core:
+        assert (await core.control.start()).owner is Owner.UNKNOWN
+        with pytest.raises(NotOffered):
+            await core.control.stop()
+        with pytest.raises(NotOffered):
+            await core.control.restart()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "http://127.0.0.1:{port}/below"])
+async def test_an_address_that_never_answers_is_refused_before_the_start(machine: Machine, address: str) -> None:
+    named = address.format(port=machine.port)
+    async with open_core(named, environ=machine.environ, timing=QUICK) as core:
+        for deed in (core.control.start, core.control.restart):
+            with pytest.raises(StartFailed) as caught:
+                await deed()
+            assert caught.value.hint
+    assert machine.record_file.read() is None
+    assert machine.processes() == []
+
+
+def test_https_is_refused_before_the_start() -> None:
+    with pytest.raises(StartFailed):
+        refuse_impossible(Address.parse("https://127.0.0.1:11434"))
+
+
+# --- programs and folders that are named in unusual ways --------------------------------------------------------------
+
+
+async def test_a_relative_models_folder_is_meant_from_where_one_is(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(machine.folder)
+    machine.environ["OLLAMA_MODELS"] = "models"
+    async with machine.launcher() as core:
+        await core.control.start()
+        record = machine.record_file.read()
+        assert record is not None
+        assert record.models == str(machine.models)
+        [server] = machine.servers()
+        assert server.environ()["OLLAMA_MODELS"] == str(machine.models)
+        assert core.models_folder == machine.models
+        await core.control.stop()
+
+
+def wrap(machine: Machine) -> None:
+    """Install a wrapper script that stays, as packages do to set variables."""
+    wrapper = machine.folder / "wrapped" / "ollama"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\n"{machine.environ["OLLAMA_LAUNCHER_OLLAMA"]}" "$@"\n')
+    wrapper.chmod(0o755)
+    machine.environ["OLLAMA_LAUNCHER_OLLAMA"] = str(wrapper)
+
+
+async def test_a_wrapper_that_stays_is_stopped_with_what_it_started(machine: Machine) -> None:
+    wrap(machine)
+    async with machine.launcher() as core:
+        assert is_running_ours(await core.control.start())
+        assert len(machine.processes()) == 2
+        assert (await core.control.stop()).state is ServerState.STOPPED
+    assert machine.processes() == []
+
+
+async def test_a_stop_that_is_refused_leaves_the_wish_as_it_was(machine: Machine) -> None:
+    wrap(machine)
+    async with machine.launcher() as core:
+        await core.control.start()
+        whole = machine.record_file.read()
+        assert whole is not None
+        machine.record_file.write(replace(whole, exes=whole.exes[:1]))
+        with pytest.raises(SignalRefused):
+            await core.control.stop()
+        assert is_running_ours(await core.control.inspect())
+        machine.record_file.write(whole)
+        await core.control.stop()
+
+
+async def test_ours_that_freezes_is_no_longer_starting(machine: Machine) -> None:
+    async with machine.launcher() as core:
+        started = await core.control.start()
+        assert started.pid is not None
+        os.kill(started.pid, signal.SIGSTOP)
+    async with machine.launcher(replace(QUICK, probe_s=0.2)) as core:
+        frozen = await core.control.inspect()
+        os.kill(started.pid, signal.SIGCONT)
+        await core.control.stop()
+    assert (frozen.state, frozen.owner) == (ServerState.DEGRADED, Owner.OURS)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from launcher.server.port import Holder, is_port_bindable, is_port_open, port_holder
+from launcher.server.port import Holder, is_port_bindable, port_holder
 
 pytestmark = pytest.mark.anyio
 
@@ -100,9 +100,3 @@ def test_a_port_is_tried(sockets: ExitStack, free_port: int) -> None:
     assert not is_port_bindable("127.0.0.1", port)
     assert is_port_bindable("192.0.2.1", port), "not ours is not taken"
     assert not is_port_bindable("256.1.1.1.1", port)
-
-
-async def test_a_port_is_open_or_not(sockets: ExitStack, free_port: int) -> None:
-    port = _listen(sockets, "127.0.0.1")
-    assert await is_port_open("127.0.0.1", port)
-    assert not await is_port_open("127.0.0.1", free_port)

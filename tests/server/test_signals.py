@@ -169,15 +169,6 @@ async def test_what_survives_a_kill_is_said(family: Family, monkeypatch: pytest.
     assert caught.value.hint
 
 
-async def test_waiting_without_a_signal(family: Family) -> None:
-    child = await family.start(_WITH_HELPER, says="up")
-    record = family.record(child)
-    assert not await signals.wait_gone(record, 0.05)
-    waiting = asyncio.create_task(signals.wait_gone(record, 20))
-    os.killpg(child.group, signal.SIGKILL)
-    assert await waiting
-
-
 async def test_a_cancelled_stop_has_asked_already(family: Family) -> None:
     child = await family.start(_STUBBORN + "say('up'); forever()", says="up")
     record = family.record(child)
