@@ -45,7 +45,8 @@ def window(qapp: QApplication, theme: Theme) -> Iterator[QWidget]:
 
 
 def words(dialog: QDialog) -> str:
-    return "\n".join(label.text() for label in dialog.findChildren(QLabel))
+    # Without the places where a long name may be broken.
+    return "\n".join(label.text() for label in dialog.findChildren(QLabel)).replace("\u200b", "")
 
 
 async def opened(window: QWidget) -> QuestionDialog:
