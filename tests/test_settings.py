@@ -1,3 +1,5 @@
+"""The settings file: kept whole, private, and never in the way."""
+
 from __future__ import annotations
 
 import json

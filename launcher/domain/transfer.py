@@ -60,7 +60,7 @@ class Trouble(Enum):
     NOT_REACHABLE = "not_reachable"
     """The Ollama server does not answer: the download has not begun."""
     BROKEN_OFF = "broken_off"
-    """The Ollama server went away in the middle; what was downloaded is kept."""
+    """The Ollama server went away in the middle; if it was killed, much of what had come may be lost."""
     NO_NETWORK = "no_network"
     """The server answers, but cannot reach the registry."""
     NO_SPACE = "no_space"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from launcher.domain.names import DEFAULT_HOST, ModelName
 from launcher.domain.transfer import Transfer, Trouble, failed
 from launcher.ollama.errors import CutStream, InlineError, NotRunning, OllamaError, Reason, Refused, TimedOut
 
 GO_ON = "What was downloaded is kept: run it again to go on."
+
+# The server writes down how far each part is only when a stream is closed in order (server/download.go, 0.33).
+_GO_ON_AFTER_A_CRASH = "Run it again to go on; if the server was killed, most of it may have to come again."
+
+_OWN_REGISTRY = "Check the spelling, the tag, and that {host} has this model."
 
 _TROUBLES = {
     Reason.NO_SUCH_MODEL: Trouble.NO_SUCH_MODEL,
@@ -22,7 +28,10 @@ def ended_by(error: OllamaError, transfer: Transfer) -> Transfer:
     """The transfer after its pull failed with ``error``."""
     if isinstance(error, InlineError | Refused):
         trouble = _TROUBLES.get(error.reason, Trouble.OTHER)
-        return failed(transfer, trouble, error.title, error.hint or GO_ON, error.text)
+        hint = error.hint or GO_ON
+        if trouble is Trouble.NO_SUCH_MODEL and (host := ModelName.parse(transfer.model).host) != DEFAULT_HOST:
+            hint = _OWN_REGISTRY.format(host=host)
+        return failed(transfer, trouble, error.title, hint, error.text)
     if isinstance(error, NotRunning | TimedOut) and not transfer.completed_bytes:
         # It never began: what is wrong is the server, and what to do is about the server.
         return failed(transfer, Trouble.NOT_REACHABLE, error.title, error.hint, error.detail)
@@ -32,6 +41,6 @@ def ended_by(error: OllamaError, transfer: Transfer) -> Transfer:
 
 
 def broken_off(transfer: Transfer, detail: str = "") -> Transfer:
-    """The transfer after the server went away in the middle; nothing is lost."""
-    sentence = "The Ollama server broke off; the download is paused."
-    return failed(transfer, Trouble.BROKEN_OFF, sentence, GO_ON, detail)
+    """The transfer after the server went away in the middle: in order, or not."""
+    sentence = "The Ollama server broke off in the middle of the download."
+    return failed(transfer, Trouble.BROKEN_OFF, sentence, _GO_ON_AFTER_A_CRASH, detail)

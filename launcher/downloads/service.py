@@ -32,7 +32,7 @@ from launcher.downloads.reasons import GO_ON, broken_off, ended_by
 from launcher.downloads.sizes import Sizes, registry_sizes
 from launcher.errors import LauncherError
 from launcher.ollama import Client
-from launcher.ollama.errors import OllamaError
+from launcher.ollama.errors import InlineError, OllamaError, Reason, TimedOut
 from launcher.ollama.wire import PullProgress
 from launcher.tasks import TaskScope
 
@@ -40,6 +40,13 @@ PUBLISH_EVERY_S = 0.1
 REOPENED_AFTER_S = 75.0
 """A stall of so long is answered by a new stream. The server reconnects its own after 30 s, again and again and
 sometimes in vain; starting anew is what cures it then (ollama/ollama#1736)."""
+
+FIRST_LINE_WITHIN_S = 20.0
+"""The first line of a pull comes before anything is asked of the registry: who does not say it says nothing."""
+
+JOINED_A_CLOSING_ONE_AT_MOST = 5
+_AFTER_JOINING_S = 0.2
+"""A pull that joins one whose stream has just been closed ends with it (server/download.go, 0.33): tried again."""
 
 _TICK_S = 0.5
 
@@ -61,6 +68,8 @@ class _Job:
         self.task: asyncio.Task[None] | None = None
         self.drained = False
         """Paused by :meth:`Downloads.drain`, not by a person."""
+        self.joined_closing = 0
+        """So often in a row an attempt has joined one that was just being closed."""
 
     @property
     def busy(self) -> bool:
@@ -79,6 +88,7 @@ class Downloads:
         clock: Callable[[], float] = time.monotonic,
         stalled_after_s: float = STALLED_AFTER_S,
         reopened_after_s: float = REOPENED_AFTER_S,
+        first_line_within_s: float = FIRST_LINE_WITHIN_S,
     ) -> None:
         self._client = client
         self._publish = publish
@@ -86,6 +96,7 @@ class Downloads:
         self._clock = clock
         self._stalled_after_s = stalled_after_s
         self._reopened_after_s = reopened_after_s
+        self._first_line_within_s = first_line_within_s
         self._jobs: dict[str, _Job] = {}
         self._wake = asyncio.Event()
         self._published: tuple[Transfer, ...] = ()
@@ -198,10 +209,21 @@ class Downloads:
         planning = scope.spawn(self._plan(job), name=f"sizes of {job.name.display}")
         try:
             async with contextlib.aclosing(self._client.pull(job.name.display, job.insecure)) as lines:
-                async for progress in lines:
-                    self._take(job, progress)
+                async with asyncio.timeout(self._first_line_within_s) as bound:
+                    async for progress in lines:
+                        bound.reschedule(None)
+                        self._take(job, progress)
+        except TimeoutError:
+            self._end(job, ended_by(TimedOut(self._client.base_url), job.transfer))
         except OllamaError as error:
             _log.info("pull of %s failed: %s %s", job.name.display, error.title, error.detail)
+            closing = isinstance(error, InlineError) and error.reason is Reason.CANCELLED
+            if closing and job.joined_closing < JOINED_A_CLOSING_ONE_AT_MOST:
+                job.joined_closing += 1
+                await asyncio.sleep(_AFTER_JOINING_S)
+                # CONNECTING, PULLING -> QUEUED
+                self._end(job, reopened(job.transfer, self._clock(), phase=Phase.QUEUED))
+                return
             self._end(job, ended_by(error, job.transfer))
         else:
             # A stream is complete only after "success".
@@ -254,6 +276,7 @@ class Downloads:
     def _queued(self, job: _Job) -> Transfer:
         """Another attempt, which begins when :meth:`run` comes to it."""
         job.drained = False
+        job.joined_closing = 0
         return reopened(job.transfer, self._clock(), phase=Phase.QUEUED)
 
     def _pause(self, job: _Job) -> None:

@@ -119,9 +119,17 @@ class Client:
 
     async def version(self, *, timeout_s: float | None = None, retries: int | None = None) -> ServerVersion:
         """Ask for the version: whoever answers this is ready. Raises ProtocolBroken when it is not Ollama."""
-        answer = await self._transport.call(
-            "GET", "/api/version", timeout_s=timeout_s, idempotent=True, retries=retries
-        )
+        try:
+            answer = await self._transport.call(
+                "GET", "/api/version", timeout_s=timeout_s, idempotent=True, retries=retries
+            )
+        except Refused as error:
+            if error.status not in (404, 405):
+                raise
+            # Every Ollama has this route.
+            raise ProtocolBroken(
+                f"What answers at {self.base_url} does not answer as Ollama does.", detail=error.detail
+            ) from error
         version = self._transport.parsed(answer, VersionAnswer).version
         if not version:
             raise ProtocolBroken(

@@ -22,6 +22,7 @@ from launcher.errors import LauncherError
 from launcher.ollama.explain import Reason, explain_inline, explain_refusal, shortened
 
 __all__ = [
+    "START_IT",
     "CutStream",
     "InlineError",
     "ModelNotFound",
@@ -36,6 +37,10 @@ __all__ = [
 ]
 
 
+START_IT = "Start Ollama, then try again."
+"""The hint where nothing runs on this machine: how to start it, only the one who shows it can say."""
+
+
 class OllamaError(LauncherError):
     """Any failure of a call to an Ollama server."""
 
@@ -44,11 +49,7 @@ class NotRunning(OllamaError):
     """Nothing accepts connections at the address, or its host cannot be found."""
 
     def __init__(self, address: str, *, detail: str = "", local: bool = True) -> None:
-        hint = (
-            "Start it with “ollama-launcher start”."
-            if local
-            else "Check the address, and that Ollama runs there and may be reached from here."
-        )
+        hint = START_IT if local else "Check the address, and that Ollama runs there and may be reached from here."
         super().__init__(f"No Ollama server answers at {address}.", detail=detail, hint=hint)
         self.address = address
 

@@ -35,6 +35,10 @@ class Reason(Enum):
     NOT_CAPABLE = "not_capable"
     CONTEXT_TOO_LONG = "context_too_long"
     RUNNER_FAILED = "runner_failed"
+    DAMAGED_MODEL = "damaged_model"
+    """An installed model's file is not what it should be."""
+    CANCELLED = "cancelled"
+    """A pull joined one that was just being closed: it works at once, or a moment later."""
     TOO_OLD = "too_old"
     CLOUD_OFF = "cloud_off"
     HOST_GUARD = "host_guard"
@@ -66,8 +70,19 @@ _DAMAGED = _Row(
     r"\A(unexpected )?EOF\Z|-partial-\d+: no such file|\Ainvalid character .* looking for",
     Reason.DAMAGED_PARTIAL,
     "What an earlier download left behind is damaged.",
-    "Remove the files of this download that end in “-partial” from the folder “blobs” of the models folder, then "
-    "pull again.",
+    "Restart Ollama from the launcher, which mends that; then pull again.",
+)
+
+_AFTER_A_STOP = "Try again; if it stays, choose a smaller model or context, and look into the server's log."
+
+_OUT_OF_MEMORY = _Row(
+    # llm/status.go lists these; compared without regard to case there, too.
+    r"out.of.memory|out of device memory|cudaMalloc failed|hipMalloc failed|failed to allocate|allocation failed"
+    r"|not enough memory|insufficient memory|erroroutofmemory|unable to load full model on GPU"
+    r"|model requires .* but only .* available",
+    Reason.OUT_OF_MEMORY,
+    "There is not enough memory for this model.",
+    "Unload other models, choose a smaller one, or a smaller context.",
 )
 
 _ROWS: tuple[_Row, ...] = (
@@ -76,6 +91,32 @@ _ROWS: tuple[_Row, ...] = (
         Reason.NO_SUCH_MODEL,
         "The registry knows no such model.",
         "Check the spelling and the tag; https://ollama.com/library lists what there is.",
+    ),
+    _Row(
+        # llama-server's own words, behind its end. Before those about a model that is not found: a path may say so.
+        r"unknown model architecture",
+        Reason.TOO_OLD,
+        "This version of Ollama does not know this kind of model.",
+        "Update Ollama.",
+    ),
+    _Row(
+        r"invalid (file )?magic|exceeds file size|corrupted or incomplete|tensor .* data is not within the file bounds",
+        Reason.DAMAGED_MODEL,
+        "The file of this model is damaged.",
+        "Remove the model and pull it again.",
+    ),
+    _OUT_OF_MEMORY,
+    _Row(
+        r"llama-server process has terminated",
+        Reason.RUNNER_FAILED,
+        "The program that runs the model has stopped.",
+        _AFTER_A_STOP,
+    ),
+    _Row(
+        r"\Acontext canceled\Z",
+        Reason.CANCELLED,
+        "The server had not yet closed an earlier download of the same.",
+        "Pull again to go on.",
     ),
     _Row(
         r"model .*not found|no such model",
@@ -106,7 +147,10 @@ _ROWS: tuple[_Row, ...] = (
         r"digest mismatch|size mismatch",
         Reason.DIGEST_MISMATCH,
         "What was downloaded is not what the registry announced.",
-        "Pull again: the bad part has been thrown away and is fetched anew.",
+        # The first bad blob ends the check of all, and a later pull takes for good what is there (server/images.go,
+        # 0.33).
+        "Pull again: the bad part is fetched anew. The other parts were not checked: if the model is missing or does "
+        "not work afterwards, remove it and pull once more.",
     ),
     _Row(
         r"max retries exceeded",
@@ -181,15 +225,6 @@ _ROWS: tuple[_Row, ...] = (
         "Try again in a moment, or raise OLLAMA_MAX_QUEUE.",
     ),
     _Row(
-        # llm/status.go lists these; compared without regard to case there, too.
-        r"out.of.memory|out of device memory|cudaMalloc failed|hipMalloc failed|failed to allocate|allocation failed"
-        r"|not enough memory|insufficient memory|erroroutofmemory|unable to load full model on GPU"
-        r"|model requires .* but only .* available",
-        Reason.OUT_OF_MEMORY,
-        "There is not enough memory for this model.",
-        "Unload other models, choose a smaller one, or a smaller context.",
-    ),
-    _Row(
         r"exceed_context_size_error|exceeds the (available )?context|longer than the context length",
         Reason.CONTEXT_TOO_LONG,
         "The text is longer than the model's context.",
@@ -218,7 +253,7 @@ _ROWS: tuple[_Row, ...] = (
         r"|timed out waiting for llama-server|error starting llama-server",
         Reason.RUNNER_FAILED,
         "The program that runs the model has stopped.",
-        "Try again; if it stays, choose a smaller model or context, and look into the server's log.",
+        _AFTER_A_STOP,
     ),
     _Row(
         r"ollama cloud is disabled",

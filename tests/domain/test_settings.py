@@ -1,3 +1,5 @@
+"""The declared settings: what is taken from a file, and what is said of the rest."""
+
 from __future__ import annotations
 
 from dataclasses import fields, replace

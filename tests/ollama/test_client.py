@@ -30,6 +30,7 @@ from launcher.ollama import (
     TimedOut,
     Timeouts,
 )
+from launcher.ollama.errors import START_IT
 from launcher.ollama.tls import trusted, trusting_nobody
 from launcher.ollama.transport import MAX_BODY_BYTES
 from tests.support.raw_server import JSON_HEAD, RawServer, answering
@@ -452,7 +453,7 @@ async def test_nobody_on_this_machine_is_told_at_once(free_port: int) -> None:
         with pytest.raises(NotRunning) as caught:
             await client.version()
     assert caught.value.title == f"No Ollama server answers at http://127.0.0.1:{free_port}."
-    assert "ollama-launcher start" in caught.value.hint
+    assert caught.value.hint == START_IT
 
 
 def passing() -> list[Any]:

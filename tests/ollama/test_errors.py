@@ -13,7 +13,7 @@ from launcher.domain.address import Address
 from launcher.errors import LauncherError
 from launcher.ollama import CutStream, InlineError, ModelNotFound, NotRunning, ProtocolBroken, Reason, Refused, TimedOut
 from launcher.ollama import errors as tree
-from launcher.ollama.errors import OllamaError, refusal
+from launcher.ollama.errors import START_IT, OllamaError, refusal
 from launcher.ollama.explain import unwrap
 from launcher.ollama.lines import TooLong
 from launcher.ollama.transport import translated
@@ -87,7 +87,7 @@ def test_hints_differ_for_this_machine_and_others() -> None:
         with pytest.raises(NotRunning) as caught, translated(address):
             raise httpx.ConnectError("refused")
         hints.append(caught.value.hint)
-    assert "ollama-launcher start" in hints[0]
+    assert hints[0] == START_IT
     assert "ollama-launcher start" not in hints[1]
 
 
@@ -162,6 +162,15 @@ def test_unwrap(text: str, plain: str | None) -> None:
         ("this model requires MLX support, but the MLX runtime is not available", Reason.NOT_CAPABLE),
         ("open /home/user/.ollama/id_ed25519: no such file or directory", Reason.NOT_ALLOWED),
         ("an error was encountered while running the model: unexpected EOF", Reason.RUNNER_FAILED),
+        ("context canceled", Reason.CANCELLED),
+        ("context canceled by somebody", Reason.OTHER),
+        ("llama-server process has terminated: exit status 1: model file not found", Reason.RUNNER_FAILED),
+        ("llama-server process has terminated: cudaMalloc failed: out of memory", Reason.OUT_OF_MEMORY),
+        ("llama-server process has terminated: unknown model architecture: 'future'", Reason.TOO_OLD),
+        ("llama-server process has terminated: gguf_init_from_file: invalid magic characters", Reason.DAMAGED_MODEL),
+        ("llama-server process has terminated: invalid file magic, model not found", Reason.DAMAGED_MODEL),
+        ("llama runner: tensor 'a' of size 12 exceeds file size", Reason.DAMAGED_MODEL),
+        ("model 'x' not found", Reason.NO_SUCH_MODEL),
         ("something new", Reason.OTHER),
     ],
 )
