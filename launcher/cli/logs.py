@@ -38,7 +38,8 @@ async def _logs(session: Session, *, follow: bool, count: int) -> int:
                     _tell(session, line)
         if not await run_blocking(path.exists):
             output.complain_of(
-                "There is no log: the launcher has not started a server yet.", "Start one with: ollama-launcher start"
+                "There is no log: the launcher has not started a server yet.",
+                f"Start one with: {session.command('start')}",
             )
             return Exit.FAILED
         for line in await run_blocking(server_log.last_lines, path, count):

@@ -129,20 +129,19 @@ def main(arguments: Sequence[str], open_window: OpenWindow | None = None) -> int
         output.give_up_output()
         return Exit.OUTPUT_GONE
     except output.OutputFailed as error:
-        output.complain(error)
+        output.complain_of(error.title, error.hint)
         output.give_up_output()
         return Exit.FAILED
     return code
 
 
 def _invoke(arguments: Sequence[str], open_window: OpenWindow | None) -> int:
+    session = Session(open_window=open_window)
     try:
         from launcher.diagnostics import install_last_resort_handlers
 
         install_last_resort_handlers()
-        code = root.main(
-            list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=Session(open_window=open_window)
-        )
+        code = root.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=session)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.Abort:
@@ -153,7 +152,7 @@ def _invoke(arguments: Sequence[str], open_window: OpenWindow | None) -> int:
     except output.OutputFailed:
         raise
     except LauncherError as error:
-        output.complain(error)
+        output.complain_of(error.title, session.hint(error.hint))
         return exit_code(error)
     except KeyboardInterrupt:
         # Before the loop took over the signals, or after it.

@@ -19,11 +19,13 @@ from launcher.cli.session import Session, shared_options
 from launcher.domain.models import InstalledModel, LoadedModel
 from launcher.domain.names import ModelName
 from launcher.domain.units import format_bytes
-from launcher.errors import LauncherError
+from launcher.errors import InvalidInput, LauncherError
 
 if TYPE_CHECKING:
     from launcher.core import Core
 
+_READ_WITHIN_S = 5.0
+"""Lists and descriptions come at once, also from a busy server: somebody who waits for them is told sooner."""
 _GONE_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.1
 _OPTION = "--keep-alive"
@@ -36,6 +38,10 @@ class StillLoaded(LauncherError):
 
 class NameTaken(LauncherError):
     """A copy would replace another model."""
+
+
+class SameName(InvalidInput):
+    """A copy would be the model itself."""
 
 
 @click.command("list", short_help="List the installed models.")
@@ -51,7 +57,7 @@ def list_models(session: Session) -> int:
 def show(session: Session, name: str) -> int:
     """Tell what a model is and can do."""
     parsed = ModelName.parse(name)
-    return _with_core(session, lambda core: _each([parsed], lambda name: _show(session, core, name)))
+    return _with_core(session, lambda core: _each(session, [parsed], lambda name: _show(session, core, name)))
 
 
 @click.command("rm", short_help="Remove models.")
@@ -60,7 +66,7 @@ def show(session: Session, name: str) -> int:
 def remove(session: Session, names: tuple[str, ...]) -> int:
     """Remove models from the disk; those in memory are unloaded first."""
     parsed = [ModelName.parse(name) for name in names]
-    return _with_core(session, lambda core: _each(parsed, lambda name: _remove(session, core, name)))
+    return _with_core(session, lambda core: _each(session, parsed, lambda name: _remove(session, core, name)))
 
 
 @click.command("cp", short_help="Give a model a second name.")
@@ -72,7 +78,7 @@ def copy(session: Session, source: str, destination: str, overwrite: bool) -> in
     """Give a model a second name. No data is copied."""
     names = ModelName.parse(source), ModelName.parse(destination)
     return _with_core(
-        session, lambda core: _each(names[:1], lambda _: _copy(session, core, *names, overwrite=overwrite))
+        session, lambda core: _each(session, names[:1], lambda _: _copy(session, core, *names, overwrite=overwrite))
     )
 
 
@@ -84,7 +90,7 @@ def load(session: Session, name: str, keep_alive: str | None) -> int:
     """Load a model into memory, so that the first answer comes at once."""
     parsed = ModelName.parse(name)
     stay = None if keep_alive is None else _keep_alive(keep_alive)
-    return _with_core(session, lambda core: _each([parsed], lambda name: _load(session, core, name, stay)))
+    return _with_core(session, lambda core: _each(session, [parsed], lambda name: _load(session, core, name, stay)))
 
 
 @click.command(short_help="Take a model out of memory.")
@@ -93,7 +99,7 @@ def load(session: Session, name: str, keep_alive: str | None) -> int:
 def unload(session: Session, name: str) -> int:
     """Take a model out of memory and wait until it is gone; it stays installed."""
     parsed = ModelName.parse(name)
-    return _with_core(session, lambda core: _each([parsed], lambda name: _unload_command(session, core, name)))
+    return _with_core(session, lambda core: _each(session, [parsed], lambda name: _unload_command(session, core, name)))
 
 
 def _with_core(session: Session, command: Callable[[Core], Awaitable[int]]) -> int:
@@ -101,13 +107,13 @@ def _with_core(session: Session, command: Callable[[Core], Awaitable[int]]) -> i
         from launcher.core import open_core
 
         async with open_core(host=session.host, report=tell_notice) as core:
-            warn_of_address(core)
+            warn_of_address(core.address)
             return await command(core)
 
     return run(body)
 
 
-async def _each(names: Sequence[ModelName], command: Callable[[ModelName], Awaitable[None]]) -> int:
+async def _each(session: Session, names: Sequence[ModelName], command: Callable[[ModelName], Awaitable[None]]) -> int:
     """Do it for every name: one that fails is told and does not keep the others back."""
     from launcher.ollama.errors import ModelNotFound
 
@@ -118,13 +124,13 @@ async def _each(names: Sequence[ModelName], command: Callable[[ModelName], Await
         except ModelNotFound:
             output.complain_of(
                 f"{name.display} is not installed.",
-                f"Download it with: ollama-launcher models pull {name.display}",
+                f"Download it with: {session.command('models', 'pull', name.display)}",
             )
             code = code or Exit.NO_SUCH_MODEL
         except OutputFailed:
             raise
         except LauncherError as error:
-            output.complain(error)
+            output.complain_of(error.title, session.hint(error.hint))
             code = code or exit_code(error)
             if exit_code(error) is Exit.NOT_REACHABLE:
                 break
@@ -134,7 +140,9 @@ async def _each(names: Sequence[ModelName], command: Callable[[ModelName], Await
 async def _list(session: Session, core: Core) -> int:
     from launcher.library import installed_model, loaded_model
 
-    tags, ps = await asyncio.gather(core.client.tags(), core.client.ps())
+    tags, ps = await asyncio.gather(
+        core.client.tags(timeout_s=_READ_WITHIN_S), core.client.ps(timeout_s=_READ_WITHIN_S)
+    )
     installed = [installed_model(model) for model in tags.models]
     loaded = [loaded_model(model) for model in ps.models]
     loaded_keys = {_key(model.name) for model in loaded}
@@ -142,7 +150,7 @@ async def _list(session: Session, core: Core) -> int:
         output.fact([_listed_json(model, is_loaded=_key(model.name) in loaded_keys) for model in installed])
         return Exit.DONE
     if not installed:
-        output.say("No model is installed. Download one with: ollama-launcher models pull llama3.2:1b")
+        output.say(f"No model is installed. Download one with: {session.command('models', 'pull', 'llama3.2:1b')}")
         return Exit.DONE
     in_memory = {_key(model.name): model for model in loaded}
     now_s = time.time()
@@ -180,7 +188,7 @@ def _listed_row(model: InstalledModel, loaded: LoadedModel | None, now_s: float)
 
 
 async def _show(session: Session, core: Core, name: ModelName) -> None:
-    answer = await core.client.show(name.display)
+    answer = await core.client.show(name.display, timeout_s=_READ_WITHIN_S)
     if session.as_json:
         output.fact({"name": name.display, **answer.model_dump(mode="json", exclude={"tensors"})})
         return
@@ -224,10 +232,18 @@ async def _remove(session: Session, core: Core, name: ModelName) -> None:
 
 
 async def _copy(session: Session, core: Core, source: ModelName, destination: ModelName, *, overwrite: bool) -> None:
-    if not overwrite:
-        digests = {_key(model.name): model.digest for model in (await core.client.tags()).models}
+    from launcher.ollama.errors import ModelNotFound
+
+    tags = await core.client.tags(timeout_s=_READ_WITHIN_S)
+    digests = {_key(model.name): model.digest for model in tags.models}
+    if source.key == destination.key:
+        if source.key not in digests:
+            raise ModelNotFound(404, f"model '{source.display}' not found")  # the server would be content
+        raise SameName(f"Both names are {source.display}.", hint="Choose another name for the copy.")
+    # The server itself says best whether there is such a model, but not before it would be asked to overwrite one.
+    if not overwrite and source.key in digests:
         taken = digests.get(destination.key)
-        if taken is not None and taken != digests.get(source.key):
+        if taken is not None and taken != digests[source.key]:
             # The server would overwrite it without asking.
             raise NameTaken(
                 f"There is another model with the name {destination.display}.",
@@ -243,6 +259,8 @@ async def _copy(session: Session, core: Core, source: ModelName, destination: Mo
 async def _load(session: Session, core: Core, name: ModelName, keep_alive: int | str | None) -> None:
     if output.on_terminal():
         output.remark(f"Loading {name.display} …")
+    # A load may last for minutes; that somebody answers at all is known sooner.
+    await core.client.version(timeout_s=_READ_WITHIN_S)
     await core.client.load(name.display, keep_alive=keep_alive)
     loaded = await _in_memory(core, name)
     if session.as_json:
@@ -281,7 +299,7 @@ async def _unload(core: Core, name: ModelName) -> bool:
 async def _in_memory(core: Core, name: ModelName) -> LoadedModel | None:
     from launcher.library import loaded_model
 
-    answer = await core.client.ps()
+    answer = await core.client.ps(timeout_s=_READ_WITHIN_S)
     return next((loaded_model(model) for model in answer.models if _key(model.name) == name.key), None)
 
 

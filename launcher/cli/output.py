@@ -34,6 +34,16 @@ class OutputFailed(LauncherError):
     """Standard output cannot be written to."""
 
 
+def output_failed(error: OSError | ValueError) -> OutputFailed:
+    """Put into words why a stream cannot be written to."""
+    why = (isinstance(error, OSError) and error.strerror) or str(error)
+    return OutputFailed(
+        f"The output cannot be written: {why}.",
+        detail=str(error),
+        hint="Make room there, or send it somewhere else.",
+    )
+
+
 def prepare() -> None:
     """Make sure that no character can break a command: a terminal that lacks it shows a replacement."""
     for stream in (sys.stdout, sys.stderr):
@@ -64,12 +74,8 @@ def remark(text: str) -> None:
         _write(sys.stderr, harmless(text))
 
 
-def complain(error: LauncherError) -> None:
-    """Tell what went wrong and what to do about it."""
-    complain_of(error.title, error.hint)
-
-
 def complain_of(title: str, hint: str) -> None:
+    """Tell what went wrong and what to do about it."""
     label = click.style("Error: ", fg="red") if _is_terminal(sys.stderr) else "Error: "
     with contextlib.suppress(OutputGone, OutputFailed):
         _write(sys.stderr, label + harmless(title))
@@ -127,7 +133,7 @@ def _guarded(stream: TextIO, text: str | None) -> None:
     except BrokenPipeError as error:
         raise OutputGone from error
     except (OSError, ValueError) as error:
-        raise OutputFailed("The output cannot be written.", detail=str(error), hint=str(error)) from error
+        raise output_failed(error) from error
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from launcher.domain.models import LoadedModel, Models
-from launcher.domain.server import Owner, ServerState, ServerStatus
+from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus
 from launcher.domain.units import format_bytes, format_duration
 
 SIMULATED = "This server is simulated: no real model runs on it."
@@ -22,7 +22,7 @@ _STATES = {
     ServerState.BACKOFF: "Ollama ended by itself at {address} and will be started again.",
     ServerState.FAILED: "Ollama does not run at {address}: it failed.",
     ServerState.PORT_TAKEN: "The port of {address} is used by another program.",
-    ServerState.UNREACHABLE: "{address} does not answer.",
+    ServerState.UNREACHABLE: "No Ollama answers at {address}.",
 }
 
 _OWNERS = {
@@ -40,6 +40,9 @@ _OWNERS = {
 
 def headline(status: ServerStatus) -> str:
     """One sentence: the state, the address and whose it is."""
+    if status.state is ServerState.NOT_INSTALLED and status.reason:
+        # Where one was named that is not there, others may well be installed.
+        return status.reason
     whose = _OWNERS[status.owner] if status.owner is not None else ""
     return _STATES[status.state].format(address=status.address, whose=whose)
 
@@ -60,7 +63,7 @@ def status_lines(status: ServerStatus, models: Models, now_s: float) -> list[str
         since_s = uptime_s(status, now_s)
         since = f", up for {format_duration(since_s)}" if since_s is not None else ""
         facts.append(("Process", f"{status.pid}{since}"))
-    if status.exposed:
+    if status.exposed and status.state in ANSWERING:
         facts.append(("Network", "it can be reached from other computers"))
     if models.installed is not None:
         facts.append(("Models", f"{len(models.installed)} installed"))

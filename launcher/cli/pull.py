@@ -89,18 +89,19 @@ def pull(session: Session, names: tuple[str, ...], insecure: bool) -> int:
 async def _pull(session: Session, names: list[ModelName], *, insecure: bool) -> int:
     from launcher.core import open_core
 
-    pulls = _Pulls(_view(session), quiet=session.as_json)
+    pulls = _Pulls(session, insecure=insecure)
     async with open_core(host=session.host, publish=pulls.take, report=tell_notice) as core:
-        warn_of_address(core)
-        return await pulls.run(core, [name.display for name in names], insecure=insecure)
+        warn_of_address(core.address)
+        return await pulls.run(core, [name.display for name in names])
 
 
 class _Pulls:
     """One run of the command: from the first line to the last word."""
 
-    def __init__(self, view: View, *, quiet: bool) -> None:
-        self._view = view
-        self._quiet = quiet
+    def __init__(self, session: Session, *, insecure: bool) -> None:
+        self._session = session
+        self._insecure = insecure
+        self._view = _view(session)
         self._shown: dict[str, Transfer] = {}
         self._held: dict[str, Transfer] = {}
         """Failed because the server broke off, which may be its restart: not shown before that is known."""
@@ -123,9 +124,18 @@ class _Pulls:
         if self._shown and all(self._is_over(transfer) for transfer in self._shown.values()):
             self._over.set()
 
-    async def run(self, core: Core, names: list[str], *, insecure: bool) -> int:
+    async def run(self, core: Core, names: list[str]) -> int:
         for name in names:
-            core.downloads.add(name, insecure=insecure)
+            core.downloads.add(name, insecure=self._insecure)
+        try:
+            if await core.control.is_being_stopped():
+                # A stream that is opened now would be cut off, and what it had begun would not be written down.
+                self._remark("The server is being stopped; waiting for it to come back.")
+                await self._comes_back(core)
+        except asyncio.CancelledError:
+            self._close()
+            self._say_how_to_go_on()
+            raise
         work = asyncio.create_task(core.downloads.run(), name="downloads")
         watch = asyncio.create_task(self._watch(core), name="watch the server")
         over = asyncio.create_task(self._over.wait(), name="until all is over")
@@ -173,7 +183,7 @@ class _Pulls:
                 continue
             self._waiting = True
             await core.downloads.drain(DRAIN_S)
-            self._remark(f"The server {'is being stopped' if stopping else 'broke off'}; the download is paused.")
+            self._remark(f"The server {'is being stopped' if stopping else 'broke off'}; waiting for it to come back.")
             came_back = await self._comes_back(core)
             self._waiting = False
             held, self._held = self._held, {}
@@ -205,20 +215,21 @@ class _Pulls:
         return False
 
     def _remark(self, text: str) -> None:
-        if not self._quiet:
+        if not self._session.as_json:
             output.remark(text)
 
     def _say_how_to_go_on(self) -> None:
         names = [transfer.model for transfer in self._shown.values() if transfer.phase is not Phase.DONE]
         if names:
-            command = f"ollama-launcher models pull {' '.join(names)}"
+            insecure = ["--insecure"] if self._insecure else []
+            command = self._session.command("models", "pull", *insecure, *names)
             output.remark(f"Paused; what was downloaded is kept. Go on with: {command}")
 
     def _last_words(self) -> int:
         code = Exit.DONE
         for transfer in self._shown.values():
             if transfer.phase is Phase.FAILED:
-                output.complain_of(f"{transfer.model}: {transfer.error}", transfer.hint)
+                output.complain_of(f"{transfer.model}: {transfer.error}", self._session.hint(transfer.hint))
                 code = code or _EXITS[transfer.trouble]
             elif transfer.phase is not Phase.DONE:
                 code = code or Exit.NOT_REACHABLE
@@ -296,7 +307,9 @@ def describe(transfer: Transfer) -> str:
     words = _PHASES[transfer.phase]
     if transfer.phase is Phase.DONE:
         return f"{words} ({format_bytes(transfer.total_bytes)})" if transfer.total_bytes else words
-    if transfer.phase in (Phase.PULLING, Phase.STALLED, Phase.PAUSED) and transfer.permille is not None:
+    if transfer.phase is Phase.STALLED and transfer.permille is not None:
+        return f"stalled at {format_percent(transfer.permille)}: nothing has come for a while"
+    if transfer.phase in (Phase.PULLING, Phase.PAUSED) and transfer.permille is not None:
         words += f" {format_percent(transfer.permille)}"
     rest = [text for text in (amount(transfer), pace(transfer)) if text]
     return f"{words} ({', '.join(rest)})" if rest and transfer.phase in (Phase.PULLING, Phase.PAUSED) else words
@@ -371,4 +384,4 @@ def _told_when_broken() -> Iterator[None]:
     except BrokenPipeError as error:
         raise output.OutputGone from error
     except OSError as error:
-        raise output.OutputFailed("The output cannot be written.", detail=str(error), hint=str(error)) from error
+        raise output.output_failed(error) from error

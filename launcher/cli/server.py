@@ -18,6 +18,7 @@ from launcher.errors import LauncherError
 
 if TYPE_CHECKING:
     from launcher.core import Core
+    from launcher.domain.address import Address
 
 _UNKNOWN_MODELS = Models(installed=None, loaded=None)
 
@@ -55,7 +56,7 @@ async def show_status(session: Session) -> int:
     from launcher.core import open_core
 
     async with open_core(host=session.host, report=tell_notice) as core:
-        warn_of_address(core)
+        warn_of_address(core.address)
         found = await core.control.inspect()
         await _tell(session, core, found)
     return Exit.DONE if found.state in ANSWERING else Exit.NOT_REACHABLE
@@ -65,7 +66,7 @@ async def _change(session: Session, change: Callable[[Core], Awaitable[ServerSta
     from launcher.core import open_core
 
     async with open_core(host=session.host, report=tell_notice) as core:
-        warn_of_address(core)
+        warn_of_address(core.address)
         found = await change(core)
         if session.as_json:
             await _tell(session, core, found)
@@ -94,7 +95,7 @@ def tell_notice(notice: LauncherError) -> None:
     output.remark(f"Note: {notice.title}" + (f" {notice.hint}" if notice.hint else ""))
 
 
-def warn_of_address(core: Core) -> None:
+def warn_of_address(address: Address) -> None:
     """Say what of the wished address the server will not do."""
-    if core.address.warning:
-        output.remark(f"Note: {core.address.warning}")
+    if address.warning:
+        output.remark(f"Note: {address.warning}")

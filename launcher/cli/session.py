@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,18 @@ class Session:
     as_json: bool = False
     open_window: OpenWindow | None = None
     """None: no window can be opened from here."""
+
+    def command(self, *words: str) -> str:
+        """Spell a command that does this to the same server, to be typed as it is."""
+        words = ("ollama-launcher", *words, *(() if self.host is None else ("--host", self.host)))
+        return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+
+    def hint(self, hint: str) -> str:
+        """Name the command that does what a hint says, if there is one."""
+        # Imported only when something failed: it brings the HTTP client with it.
+        from launcher.ollama.errors import START_IT
+
+        return f"Start it with: {self.command('start')}" if hint == START_IT else hint
 
 
 Command = Callable[..., int | None]

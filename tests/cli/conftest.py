@@ -1,3 +1,5 @@
+"""What every test of the command line is given."""
+
 from __future__ import annotations
 
 import sys

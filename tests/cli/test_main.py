@@ -166,7 +166,8 @@ def test_output_that_cannot_be_written_is_a_sentence(launched: Launched) -> None
             timeout=30,
             check=False,
         )
-    assert (ended.returncode, ended.stderr.startswith("Error: The output cannot be written.")) == (1, True)
+    assert (ended.returncode, ended.stderr.startswith("Error: The output cannot be written: ")) == (1, True)
+    assert "No space" in ended.stderr.splitlines()[0]
 
 
 def test_closed_streams_are_no_fault(launched: Launched) -> None:

@@ -1,4 +1,9 @@
+"""The commands about models, from the first download to the removal."""
+
 from __future__ import annotations
+
+import socket
+import time
 
 import pytest
 
@@ -60,6 +65,10 @@ def test_a_copy_does_not_replace_another_model(launched: Launched) -> None:
     assert launched.run("models", "pull", "llama3.2:1b", "nomic-embed-text").code == 0
     refused = launched.run("models", "cp", "llama3.2:1b", "nomic-embed-text")
     assert (refused.code, "--overwrite" in refused.err) == (1, True)
+    assert launched.run("models", "cp", "nope", "nomic-embed-text").code == 4
+    same = launched.run("models", "cp", "llama3.2:1b", "LLAMA3.2:1b")
+    assert (same.code, "Both names" in same.err) == (2, True)
+    assert launched.run("models", "cp", "nope", "nope").code == 4
     assert launched.run("models", "cp", "llama3.2:1b", "nomic-embed-text", "--overwrite").code == 0
 
 
@@ -119,7 +128,19 @@ def test_wrong_usage(launched: Launched, arguments: tuple[str, ...]) -> None:
 def test_without_a_server(launched: Launched, arguments: tuple[str, ...]) -> None:
     ended = launched.run("models", *arguments)
     assert (ended.code, ended.out.splitlines()[1:]) == (3, [])
-    assert "ollama-launcher start" in ended.err
+    assert "Start it with: ollama-launcher start\n" in ended.err
+    elsewhere = launched.run("models", *arguments, "--host", f"127.0.0.1:{launched.port}")
+    assert f"ollama-launcher start --host 127.0.0.1:{launched.port}\n" in elsewhere.err
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("rm", "x"), ("load", "x")], ids=lambda words: words[0])
+def test_a_server_that_says_nothing(launched: Launched, arguments: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", launched.port)):
+        began_s = time.monotonic()
+        ended = launched.run("models", *arguments)
+        took_s = time.monotonic() - began_s
+    assert (ended.code, "did not answer in time" in ended.err) == (3, True)
+    assert took_s < 15
 
 
 def test_answers_that_are_not_json(launched: Launched) -> None:

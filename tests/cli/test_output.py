@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from launcher.cli import output
-from launcher.errors import LauncherError
 from tests.cli.launched import Launched
 
 TITLE_OF_WINDOW = "\x1b]0;owned\x07"
@@ -26,7 +25,7 @@ def steering(text: str) -> list[str]:
 def test_words_for_people_steer_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     output.say(EVIL)
     output.remark(EVIL)
-    output.complain(LauncherError(EVIL, hint=EVIL))
+    output.complain_of(EVIL, EVIL)
     for line in output.table(["NAME"], [[EVIL]]):
         output.say(line)
     told = capsys.readouterr()

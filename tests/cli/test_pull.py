@@ -1,3 +1,5 @@
+"""Downloads by command: what is shown, how they end, and how they go on."""
+
 from __future__ import annotations
 
 import json
@@ -68,13 +70,22 @@ def test_an_interrupted_pull_goes_on(launched: Launched) -> None:
     first.signal(signal.SIGINT)
     ended = first.end()
     assert (ended.code, ended.facts[-1]["phase"]) == (130, "paused")
-    assert "ollama-launcher models pull llama3.2:1b" in ended.err
+    assert ended.err.endswith("Go on with: ollama-launcher models pull llama3.2:1b\n")
 
     second = launched.begin("models", "pull", "llama3.2:1b", "--json")
     told = json.loads(second.until(lambda line: json.loads(line)["completed_bytes"] > 0))
     assert told["completed_bytes"] >= shown
     ended = second.end()
     assert (ended.code, ended.facts[-1]["phase"]) == (0, "done")
+
+
+def test_how_to_go_on_says_all_that_was_said(launched: Launched) -> None:
+    launched.started(SLOW)
+    host = f"127.0.0.1:{launched.port}"
+    pull = launched.begin("--host", host, "models", "pull", "llama3.2:1b", "--insecure", "--json")
+    pull.until(pulling)
+    pull.signal(signal.SIGINT)
+    assert pull.end().err.endswith(f"ollama-launcher models pull --insecure llama3.2:1b --host {host}\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
@@ -122,7 +133,7 @@ def test_a_server_that_is_killed_is_a_reason(launched: Launched) -> None:
     os.kill(launched.run("status", "--json").fact["pid"], signal.SIGKILL)
     ended = pull.end()
     assert (ended.code, ended.facts[-1]["phase"]) == (3, "failed")
-    assert "run it again" in ended.err
+    assert "Run it again" in ended.err
 
 
 def test_an_error_in_the_middle_is_a_reason(launched: Launched) -> None:

@@ -1,3 +1,5 @@
+"""The commands about the server: its life, and whatever else may be at its address."""
+
 from __future__ import annotations
 
 import os
@@ -80,6 +82,8 @@ def test_without_ollama_nothing_starts(launched: Launched, tmp_path: Path) -> No
     named = {"OLLAMA_LAUNCHER_OLLAMA": str(tmp_path / "nothing")}
     ended = launched.run("start", changes=named)
     assert (ended.code, ended.err.startswith("Error: "), len(ended.err.splitlines())) == (1, True, 2)
+    # Others may be installed: that the named one is not there is the whole truth.
+    assert launched.run("status", changes=named).out.startswith(named["OLLAMA_LAUNCHER_OLLAMA"])
     status = launched.run("status", "--json", changes=named)
     assert (status.code, status.fact["state"]) == (3, "not_installed")
 

@@ -190,7 +190,6 @@ def test_interrupted_pull_goes_on_where_it_was(
     assert shell.run("stop").code == 0
 
 
-@pytest.mark.xfail(reason="the command that is named lacks --insecure", strict=False)
 def test_the_command_that_is_named_after_ctrl_c_goes_on(
     machine: Machine, shell: Terminal, registry: LoopbackRegistry, started: psutil.Process
 ) -> None:
