@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.support.listening import Listening
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
@@ -89,7 +90,7 @@ class _Seen:
     connections: int = 0
 
 
-class ReplayServer:
+class ReplayServer(Listening):
     """Answer requests from recordings; a single one answers whatever is asked.
 
     ::
@@ -104,13 +105,7 @@ class ReplayServer:
         self._recordings = recordings
         self._scale = scale
         self._seen = _Seen()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = asyncio.Event()
-
-    @property
-    def address(self) -> str:
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+        super().__init__()
 
     @property
     def requests(self) -> list[Request]:
@@ -121,44 +116,12 @@ class ReplayServer:
         """How many connections have been accepted."""
         return self._seen.connections
 
-    @property
-    def closed(self) -> bool:
-        """True when a client has closed a connection before its answer was complete."""
-        return self._closed.is_set()
-
-    async def wait_closed(self) -> None:
-        """Wait until :attr:`closed`."""
-        await asyncio.wait_for(self._closed.wait(), _BOUND_S)
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._seen.connections += 1
-        try:
-            with suppress(asyncio.CancelledError):  # only __aexit__ cancels
-                while request := await _read_request(reader):
-                    self._seen.requests.append(request)
-                    if not await self._answer(self._find(request), request, reader, writer):
-                        break
-        except ConnectionError:
-            self._closed.set()
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
+        while request := await _read_request(reader):
+            self._seen.requests.append(request)
+            if not await self._answer(self._find(request), request, reader, writer):
+                break
 
     def _find(self, request: Request) -> Recording:
         if len(self._recordings) == 1:
