@@ -59,7 +59,7 @@ def find_binary(setting: str, environ: Mapping[str, str], places: Iterable[Path]
     if named:
         return Binary(_named(named, environ, f"the variable {VARIABLE}"), "environment")
     if setting.strip():
-        return Binary(_named(setting.strip(), environ, "the settings"), "setting")
+        return Binary(_named(setting.strip(), environ, "the setting"), "setting")
     found = shutil.which("ollama", path=environ.get("PATH", os.defpath))
     if found:
         return Binary(Path(found).absolute(), "PATH")
