@@ -49,12 +49,15 @@ def cache_dir() -> Path:
 
 
 def ensure_dir(path: Path) -> Path:
-    """Create a folder that only its owner may enter, and return it; one that exists keeps its mode.
+    """Create a folder that only its owner may enter, with those above it; one that exists keeps its mode.
 
     Raises :class:`StorageError` where it cannot be created, or where a file is in its place.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: mkdir(parents=True) gives its mode to the last of them only.
+        for folder in reversed([path, *path.parents]):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"The folder {path} cannot be created.",

@@ -103,11 +103,12 @@ def test_ensure_dir_makes_what_is_missing(tmp_path: Path) -> None:
 def test_ensure_dir_lets_nobody_else_in(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        made = paths.ensure_dir(tmp_path / "a")
+        made = paths.ensure_dir(tmp_path / "a" / "b" / "c")
     finally:
         os.umask(old)
 
-    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    for folder in (made, made.parent, made.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 @posix_only
