@@ -201,7 +201,7 @@ class ServerControl:
             sighting = await self.look()
             if sighting.answer is Answer.OLLAMA and sighting.recorded is not Recorded.STOPPING:
                 if sighting.recorded is Recorded.ALIVE:
-                    await self._note_ready()
+                    await self._note_ready(sighting.pid)
                 return advance(self.initial_status(), Seen(sighting))
         async with self._lock():
             await self._start_locked(progress, only_if_wanted=only_if_wanted)
@@ -365,7 +365,7 @@ class ServerControl:
                     raise StoppedMeanwhile
                 continue
             if sighting.answer is Answer.OLLAMA:
-                await self._note_ready()
+                await self._note_ready(sighting.pid)
                 return advance(self.initial_status(), Seen(sighting))
             if sighting.recorded is Recorded.ENDED:
                 raise await self._start_failed()
@@ -404,22 +404,22 @@ class ServerControl:
         failure = await self._start_failed()
         return failure.title, failure.hint
 
-    async def _note_ready(self) -> None:
+    async def _note_ready(self, pid: int | None) -> None:
         """Record that our server has answered, and what runs of it: a wrapper script may have started others by now."""
         try:
             record = await run_blocking(self._record_file.read)
-            if record is None or await run_blocking(_as_it_runs, record) == record:
+            if record is None or await run_blocking(_as_it_runs, record, pid) == record:
                 return
             async with self._lock():
-                await run_blocking(self._note_ready_locked)
+                await run_blocking(self._note_ready_locked, pid)
         except (StorageError, LockBusy) as error:
             # It runs all the same.
             _log.warning("the state of the server is not noted: %s %s", error.title, error.detail)
 
-    def _note_ready_locked(self) -> None:
+    def _note_ready_locked(self, pid: int | None) -> None:
         record = self._record_file.read()
         if record is not None:
-            self._record_file.write(_as_it_runs(record))
+            self._record_file.write(_as_it_runs(record, pid))
 
     # --- where ours is ----------------------------------------------------------------------------------------
 
@@ -479,11 +479,13 @@ def _is_large(log: Path) -> bool:
         return False
 
 
-def _as_it_runs(record: ServerRecord) -> ServerRecord:
+def _as_it_runs(record: ServerRecord, pid: int | None) -> ServerRecord:
     """Add to the record of a server that answers what the process table knows better. Blocking."""
     record = identity.completed(record)
-    if record.pid is None or not identity.is_recorded_alive(record):
-        return record
+    if record.pid is None or record.pid != pid:
+        return record  # of another server meanwhile
+    if not identity.is_recorded_alive(record):
+        return replace(record, ready=True)
     return replace(record, ready=True, exes=identity.family_exes(record))
 
 

@@ -302,6 +302,12 @@ def serves_ollama(words: Sequence[str]) -> bool:
     return False
 
 
+def serves_simulated(words: Sequence[str]) -> bool:
+    """Tell whether a command line that serves is that of the simulated server, as far as it says so."""
+    names = {os.path.basename(word).lower() for word in words[:_WORDS_LOOKED_AT]}
+    return serves_ollama(words) and not names.intersection(_OLLAMA_NAMES)
+
+
 def processes() -> Iterator[Process]:
     """Walk through the process table; who ends meanwhile is left out."""
     if sys.platform == "linux":

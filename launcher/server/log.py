@@ -209,17 +209,32 @@ async def follow_in_batches(path: Path, *, lines: int = 0, poll_s: float = 0.1) 
     """
     tail = LogTail(path, from_end=True)
     reading = threading.Lock()
+    over = threading.Event()
+
+    def close_when_over() -> None:
+        # Called by both sides after what it waits for: whoever comes last closes.
+        if over.is_set() and reading.acquire(blocking=False):
+            try:
+                tail.close()
+            finally:
+                reading.release()
 
     def read() -> list[str]:
-        with reading:
-            return [mask_secrets(line) for line in tail.read_lines()]
+        try:
+            with reading:
+                return [mask_secrets(line) for line in tail.read_lines()]
+        finally:
+            close_when_over()
 
     def begin() -> list[str]:
         # Opened first, so that nothing is missed between the two; what is in both is not told twice.
-        with reading:
-            tail.read_lines()
-            found = last_lines(path, lines, before=tail.offset) if lines else []
-            return [mask_secrets(line) for line in found]
+        try:
+            with reading:
+                tail.read_lines()
+                found = last_lines(path, lines, before=tail.offset) if lines else []
+                return [mask_secrets(line) for line in found]
+        finally:
+            close_when_over()
 
     try:
         yield await run_blocking(begin, timeout_s=30)
@@ -230,8 +245,8 @@ async def follow_in_batches(path: Path, *, lines: int = 0, poll_s: float = 0.1) 
                 await asyncio.sleep(poll_s)
     finally:
         # An abandoned read may still be at it on its thread.
-        if reading.acquire(timeout=1):
-            tail.close()
+        over.set()
+        close_when_over()
 
 
 def last_lines(path: Path, count: int, *, before: int | None = None) -> list[str]:

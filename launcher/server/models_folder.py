@@ -19,8 +19,8 @@ from launcher.errors import StorageError
 from launcher.server import identity
 from launcher.server.record import ServerRecord
 
-SERVICE_MODELS_FOLDER = Path("/usr/share/ollama/.ollama/models")
-"""Where the system service that the installer makes for Linux keeps its models (scripts/install.sh, 0.33)."""
+_SIMULATED_FOLDER = "simulated"
+"""Beside ``models``: where the simulated server keeps its own when no folder is named."""
 
 _PARTIAL = re.compile(r"sha256-(?P<digest>[0-9a-f]{64})-partial(?:-\d+)?")
 _PARTIAL_CONTENT = re.compile(r"sha256-[0-9a-f]{64}-partial")
@@ -50,6 +50,7 @@ class _Server:
     pid: int
     session: int
     name: str
+    simulated: bool
     uid: int | None
     environ: Mapping[str, str] | None
 
@@ -202,6 +203,7 @@ def _servers() -> Iterator[_Server]:
                 pid=process.pid,
                 session=process.session,
                 name="ollama",
+                simulated=identity.serves_simulated(words),
                 uid=_uid_of(process.pid),
                 environ=identity.environ_of(process.pid),
             )
@@ -210,7 +212,12 @@ def _servers() -> Iterator[_Server]:
 def _folders_of(server: _Server) -> Iterable[Path]:
     if server.environ is not None:
         with suppress(StorageError):
-            return [models_folder(server.environ)]
+            folder = models_folder(server.environ)
+            if server.simulated and not _clean(server.environ.get("OLLAMA_MODELS", "")):
+                folder = folder.with_name(_SIMULATED_FOLDER)
+            return [folder]
+        return []
+    if server.simulated:
         return []
     home = _home_of(server.uid)
     return [] if home is None else [home / ".ollama" / "models"]

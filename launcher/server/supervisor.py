@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from launcher.domain.server import (
     ANSWERING,
@@ -32,8 +33,11 @@ from launcher.domain.server import (
     advance,
 )
 from launcher.errors import LauncherError
+from launcher.server import identity
 from launcher.server.control import ServerControl
 from launcher.server.errors import NotInstalled, NotOffered, PortTaken, StoppedMeanwhile
+from launcher.server.spawn import Adopted, ProcessOutcome
+from launcher.tasks import run_blocking
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +132,7 @@ class Supervisor:
             return  # a start says itself how it fails
         before = self._status
         if sighting.recorded is Recorded.ENDED and before.owner is Owner.OURS and before.state in ANSWERING:
-            # An adopted server: no exit is told, so it is the look that finds it gone.
+            # Ended before its end could be waited for.
             self._ended.set()
             return
         self._apply(Seen(sighting))
@@ -207,7 +211,12 @@ class Supervisor:
                 self._apply(Failed(error.title, error.hint))
                 return
         sighting = await self._control.look()
-        if self._wish is None:
+        if self._wish is not None:
+            return
+        if wish is not _Wish.STOP and sighting.recorded is Recorded.ENDED and sighting.answer is Answer.NONE:
+            # It has answered, and ended before this look; its exit found us at work.
+            self._plan_retry(*await self._control.explain_end())
+        else:
             self._apply(Gone() if wish is _Wish.STOP and sighting.answer is Answer.NONE else Seen(sighting))
 
     async def _retry(self) -> None:
@@ -217,11 +226,13 @@ class Supervisor:
         await self._control.start(self._tell, only_if_wanted=True)
 
     async def _watch_for_ends(self) -> None:
-        """Notice at once that our child ended, and later that an adopted server did."""
+        """Notice at once that our child ended, or the server of an earlier launcher."""
         while True:
+            self._child_may_differ.clear()
             child = self._control.child
             running = child is not None and child.outcome is None
-            exit_ = asyncio.create_task(child.wait(), name="server-exit") if child is not None and running else None
+            ending = child.wait() if child is not None and running else await self._end_of_adopted()
+            exit_ = asyncio.create_task(ending, name="server-exit") if ending is not None else None
             told = asyncio.create_task(self._ended.wait(), name="server-end-told")
             changed = asyncio.create_task(self._child_may_differ.wait(), name="server-child-changed")
             waits: set[asyncio.Task[object]] = {task for task in (exit_, told, changed) if task is not None}
@@ -231,10 +242,17 @@ class Supervisor:
                 for task in waits:
                     task.cancel()
                 await asyncio.wait(waits)
-            self._child_may_differ.clear()
             if self._ended.is_set() or (exit_ is not None and not exit_.cancelled()):
                 self._ended.clear()
                 await self._on_end()
+
+    async def _end_of_adopted(self) -> Coroutine[Any, Any, ProcessOutcome] | None:
+        """What ends when a server of ours does that another launcher has started; None where there is none."""
+        pid = self._status.pid
+        if self._status.owner is not Owner.OURS or pid is None:
+            return None
+        start = await run_blocking(identity.start_of, pid)
+        return Adopted(pid, start).wait() if start is not None else None
 
     async def _on_end(self) -> None:
         if self._work is not None or self._wish is not None:
@@ -288,4 +306,6 @@ class Supervisor:
         if after == before:
             return
         self._status = after
+        if (after.owner, after.pid) != (before.owner, before.pid):
+            self._child_may_differ.set()
         self._publish(after)

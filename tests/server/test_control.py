@@ -27,6 +27,7 @@ from launcher.server.errors import (
     StoppedMeanwhile,
 )
 from launcher.server.launch import refuse_impossible
+from launcher.server.log import LIMIT_BYTES
 from launcher.server.record import ServerLock, Wanted
 from tests.support.demo_server import DemoServer
 from tests.support.logfail import ExpectLog
@@ -212,7 +213,7 @@ async def test_a_server_that_already_answers_is_used_and_never_signalled(machine
         assert machine.servers() == []
 
 
-async def test_a_killed_server_leaves_no_runner_after_the_next_look(machine: Machine) -> None:
+async def test_a_killed_server_leaves_no_runner_to_the_next_command(machine: Machine) -> None:
     async with machine.launcher() as core:
         status = await core.control.start()
         assert status.pid is not None
@@ -223,10 +224,22 @@ async def test_a_killed_server_leaves_no_runner_after_the_next_look(machine: Mac
         os.kill(status.pid, signal.SIGKILL)
         await eventually(lambda: len(machine.processes()) == 1)
     async with machine.launcher() as core:
+        # Whatever the command is for: it may only list models, or show the log.
+        assert machine.processes() == []
         after = await core.control.inspect()
     assert after.state is ServerState.STOPPED
     assert "by itself" in after.reason
-    assert machine.processes() == []
+
+
+async def test_a_log_that_has_grown_is_shortened_by_the_next_command(machine: Machine) -> None:
+    async with machine.launcher() as core:
+        log = core.control.log_path
+    log.parent.mkdir(parents=True)
+    log.touch()
+    os.truncate(log, LIMIT_BYTES + 1)
+    async with machine.launcher():
+        assert log.stat().st_size == 0
+        assert log.with_name("server-1.log").stat().st_size == LIMIT_BYTES + 1
 
 
 async def test_a_port_held_by_something_else_is_named(machine: Machine) -> None:

@@ -92,6 +92,14 @@ async def test_a_live_server_is_found_by_its_home(family: Family, server: Path, 
     assert (user.pid, user.address) == (pid, None)
 
 
+async def test_a_simulated_server_has_a_folder_of_its_own(family: Family, server: Path, tmp_path: Path) -> None:
+    program = server.with_name("ollama-launcher")
+    os.link(server, program)
+    pid = await _serve(family, program, "demo", "serve", HOME=str(tmp_path))
+    assert live_users(tmp_path / ".ollama" / "models") == []
+    assert [user.pid for user in live_users(tmp_path / ".ollama" / "simulated")] == [pid]
+
+
 async def test_links_and_dots_hide_nothing(family: Family, server: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "link").symlink_to("models")

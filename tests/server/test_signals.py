@@ -33,7 +33,7 @@ async def test_a_polite_server_is_asked_only(family: Family) -> None:
     assert await signals.stop_group(family.record(child), grace_s=20) is Ended.TERMINATED
     assert family.living(child.group) == []
     outcome = await child.wait()
-    assert outcome.successful
+    assert outcome.exit_code == 0
 
 
 async def test_a_stubborn_server_is_killed(family: Family) -> None:
@@ -48,7 +48,7 @@ async def test_a_stubborn_helper_is_killed_after_its_server(family: Family) -> N
     child = await family.start(source, says="1")
     assert await signals.stop_group(family.record(child), grace_s=0.2) is Ended.KILLED
     assert family.living(child.group) == []
-    assert (await child.wait()).successful
+    assert (await child.wait()).exit_code == 0
 
 
 async def test_a_stopped_server_is_killed_too(family: Family) -> None:

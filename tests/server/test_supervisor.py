@@ -197,12 +197,13 @@ async def test_a_recorded_server_is_adopted_watched_and_mended(machine: Machine)
     async with machine.launcher() as earlier:
         started = await earlier.control.start()
     async with window(machine) as seen:
+        seen.core.health.watch(visible=False)  # it looks every 10 s then: its end is told, not found
         adopted = await seen.sees(S.RUNNING)
         assert (adopted.owner, adopted.pid) == (Owner.OURS, started.pid)
         assert adopted.pid is not None
+        await eventually(lambda: any(task.get_name() == "server-exit" for task in asyncio.all_tasks()))
         os.kill(adopted.pid, signal.SIGKILL)
-        seen.core.health.wake()
-        await seen.sees(S.BACKOFF)
+        await seen.sees(S.BACKOFF, timeout_s=5)
         await seen.sees(S.RUNNING)
         seen.core.supervisor.stop()
         await seen.sees(S.STOPPED)
