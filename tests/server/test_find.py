@@ -94,7 +94,7 @@ def test_a_named_binary_that_cannot_be_run_is_an_error(
     with pytest.raises(BinaryUnusable, match=sentence) as caught:
         find_binary(setting, environ)
     assert str(named) in caught.value.title
-    assert (VARIABLE if where == "variable" else "settings") in caught.value.title
+    assert (VARIABLE if where == "variable" else "which the setting names") in caught.value.title
     assert caught.value.hint
 
 
