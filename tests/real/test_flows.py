@@ -490,7 +490,6 @@ def test_a_wrapper_script_is_followed_to_what_it_runs(machine: Machine, shell: T
     assert machine.processes() == []
 
 
-@pytest.mark.xfail(reason="only what the wrapper itself runs is recorded, so its child is a stranger", strict=False)
 def test_a_wrapper_script_that_stays_is_stopped_with_what_it_started(machine: Machine, shell: Terminal) -> None:
     wrapper = machine.folder / "wrapped" / "ollama"
     wrapper.parent.mkdir()
@@ -518,7 +517,6 @@ def test_an_unusable_models_folder_is_explained(machine: Machine, shell: Termina
     machine.models.unlink()
 
 
-@pytest.mark.xfail(reason="the server reads it from the state folder, the launcher from its own", strict=False)
 def test_a_relative_models_folder_is_meant_from_where_one_is(machine: Machine, shell: Terminal) -> None:
     shell.environ["OLLAMA_MODELS"] = os.path.relpath(machine.models, Path(__file__).parents[2])
     start = shell.run("start")
