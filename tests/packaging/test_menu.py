@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
-import os
 import shlex
 import shutil
 import subprocess
@@ -13,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.support import bootstrap as support
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,20 +101,16 @@ def test_the_template_is_a_valid_entry(tmp_path: Path) -> None:
         subprocess.run([validate, str(ROOT / "resources/desktop" / f"{menu.APP_ID}.desktop")], check=True)
 
 
-def test_run_sh_installs_and_uninstalls(tmp_path: Path) -> None:
-    bootstrap = ROOT / "packaging" / "bootstrap.py"
-    environment = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
-    # --python: the venv that runs this test, which is finished; nothing is installed for this.
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    own = [] if (ROOT / ".venv").resolve() == Path(sys.prefix).resolve() else ["--python", version]
-    for option, there in (("--install", True), ("--uninstall", False)):
-        result = subprocess.run(
-            [sys.executable, str(bootstrap), "run", *own, option],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert result.returncode == 0, result.stderr
-        assert (tmp_path / "data" / "applications" / f"{menu.APP_ID}.desktop").exists() is there
+def test_run_sh_installs_and_uninstalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap = support.load()
+    venv = tmp_path / ".venv"
+    # Setting up is another test's: here it must not touch the environment that the tests themselves run in.
+    monkeypatch.setattr(bootstrap, "set_up", lambda *_: (venv, False))
+    monkeypatch.setattr(bootstrap, "need_system", lambda *_: True)
+    monkeypatch.setattr(sys, "path", [str(ROOT / "packaging"), *sys.path])
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    entry = tmp_path / "data" / "applications" / f"{menu.APP_ID}.desktop"
+    assert bootstrap.run(["--install"]) == 0
+    assert shlex.split(read(entry)["Exec"]) == [str(venv / "bin" / "ollama-launcher-window")]
+    assert bootstrap.run(["--uninstall"]) == 0
+    assert not entry.exists()
