@@ -14,6 +14,8 @@ from launcher.library import loaded_model
 if TYPE_CHECKING:
     from launcher.ollama import Client
 
+_READ_WITHIN_S = 5.0
+"""The list comes at once, also from a busy server."""
 _GONE_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.1
 
@@ -32,7 +34,7 @@ def model_key(name: str) -> str:
 
 async def find_loaded(client: Client, name: str) -> LoadedModel | None:
     """The model as it is in memory now; None where it is not."""
-    key, answer = model_key(name), await client.ps()
+    key, answer = model_key(name), await client.ps(timeout_s=_READ_WITHIN_S)
     return next((loaded_model(model) for model in answer.models if model_key(model.name) == key), None)
 
 

@@ -26,14 +26,8 @@ if TYPE_CHECKING:
 
 _READ_WITHIN_S = 5.0
 """Lists and descriptions come at once, also from a busy server: somebody who waits for them is told sooner."""
-_GONE_WITHIN_S = 15.0
-_LOOK_EVERY_S = 0.1
 _OPTION = "--keep-alive"
 _GO_DURATION = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*")
-
-
-class StillLoaded(LauncherError):
-    """A model did not leave memory in time."""
 
 
 class NameTaken(LauncherError):
@@ -138,6 +132,7 @@ async def _each(session: Session, names: Sequence[ModelName], command: Callable[
 
 
 async def _list(session: Session, core: Core) -> int:
+    from launcher.actions.in_memory import model_key
     from launcher.library import installed_model, loaded_model
 
     tags, ps = await asyncio.gather(
@@ -145,16 +140,16 @@ async def _list(session: Session, core: Core) -> int:
     )
     installed = [installed_model(model) for model in tags.models]
     loaded = [loaded_model(model) for model in ps.models]
-    loaded_keys = {_key(model.name) for model in loaded}
+    loaded_keys = {model_key(model.name) for model in loaded}
     if session.as_json:
-        output.fact([_listed_json(model, is_loaded=_key(model.name) in loaded_keys) for model in installed])
+        output.fact([_listed_json(model, is_loaded=model_key(model.name) in loaded_keys) for model in installed])
         return Exit.DONE
     if not installed:
         output.say(f"No model is installed. Download one with: {session.command('models', 'pull', 'llama3.2:1b')}")
         return Exit.DONE
-    in_memory = {_key(model.name): model for model in loaded}
+    in_memory = {model_key(model.name): model for model in loaded}
     now_s = time.time()
-    rows = [_listed_row(model, in_memory.get(_key(model.name)), now_s) for model in installed]
+    rows = [_listed_row(model, in_memory.get(model_key(model.name)), now_s) for model in installed]
     for line in output.table(("NAME", "SIZE", "PARAMETERS", "QUANTIZATION", "CHANGED", "IN MEMORY"), rows, right=(1,)):
         output.say(line)
     return Exit.DONE
@@ -222,9 +217,9 @@ def _whole(value: object) -> str | None:
 
 
 async def _remove(session: Session, core: Core, name: ModelName) -> None:
-    # The server deletes a loaded model without a word, and its runner can then not be unloaded by name (0.33.0-rc2).
-    await _unload(core, name)
-    await core.client.delete(name.display)
+    from launcher.actions.delete_models import delete_model
+
+    await delete_model(core.client, name.display)
     if session.as_json:
         output.fact({"model": name.display, "removed": True})
     else:
@@ -232,10 +227,11 @@ async def _remove(session: Session, core: Core, name: ModelName) -> None:
 
 
 async def _copy(session: Session, core: Core, source: ModelName, destination: ModelName, *, overwrite: bool) -> None:
+    from launcher.actions.in_memory import model_key
     from launcher.ollama.errors import ModelNotFound
 
     tags = await core.client.tags(timeout_s=_READ_WITHIN_S)
-    digests = {_key(model.name): model.digest for model in tags.models}
+    digests = {model_key(model.name): model.digest for model in tags.models}
     if source.key == destination.key:
         if source.key not in digests:
             raise ModelNotFound(404, f"model '{source.display}' not found")  # the server would be content
@@ -257,12 +253,14 @@ async def _copy(session: Session, core: Core, source: ModelName, destination: Mo
 
 
 async def _load(session: Session, core: Core, name: ModelName, keep_alive: int | str | None) -> None:
+    from launcher.actions.in_memory import find_loaded
+
     if output.on_terminal():
         output.remark(f"Loading {name.display} …")
     # A load may last for minutes; that somebody answers at all is known sooner.
     await core.client.version(timeout_s=_READ_WITHIN_S)
     await core.client.load(name.display, keep_alive=keep_alive)
-    loaded = await _in_memory(core, name)
+    loaded = await find_loaded(core.client, name.display)
     if session.as_json:
         output.fact(phrases.loaded_json(loaded) if loaded is not None else {"name": name.display})
     else:
@@ -270,7 +268,9 @@ async def _load(session: Session, core: Core, name: ModelName, keep_alive: int |
 
 
 async def _unload_command(session: Session, core: Core, name: ModelName) -> None:
-    was_loaded = await _unload(core, name)
+    from launcher.actions.in_memory import unload_model
+
+    was_loaded = await unload_model(core.client, name.display)
     if not was_loaded:
         # Whether there is such a model at all is for the server to say.
         await core.client.unload(name.display)
@@ -278,37 +278,6 @@ async def _unload_command(session: Session, core: Core, name: ModelName) -> None
         output.fact({"model": name.display, "loaded": False})
     else:
         output.say(f"{name.display} is unloaded." if was_loaded else f"{name.display} was not loaded.")
-
-
-async def _unload(core: Core, name: ModelName) -> bool:
-    """Take a model out of memory and wait until it has left; tells whether it was there."""
-    if await _in_memory(core, name) is None:
-        return False
-    await core.client.unload(name.display)
-    deadline_s = time.monotonic() + _GONE_WITHIN_S
-    while await _in_memory(core, name) is not None:
-        if time.monotonic() > deadline_s:
-            raise StillLoaded(
-                f"{name.display} was asked to leave memory and is still there.",
-                hint="It may be answering somebody: try again later.",
-            )
-        await asyncio.sleep(_LOOK_EVERY_S)
-    return True
-
-
-async def _in_memory(core: Core, name: ModelName) -> LoadedModel | None:
-    from launcher.library import loaded_model
-
-    answer = await core.client.ps(timeout_s=_READ_WITHIN_S)
-    return next((loaded_model(model) for model in answer.models if _key(model.name) == name.key), None)
-
-
-def _key(name: str) -> str:
-    """What makes two spellings the same model; a name that no rule fits stands for itself."""
-    try:
-        return ModelName.parse_exact(name).key
-    except LauncherError:
-        return name
 
 
 def _keep_alive(text: str) -> int | str:
