@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from launcher.errors import StorageError
 from launcher.paths import ensure_dir
 from launcher.server.errors import LockBusy
+from launcher.tasks import run_blocking
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -179,7 +181,8 @@ class ServerLock:
     async def __aenter__(self) -> ServerLock:
         if self._held is not None:
             raise RuntimeError("this lock is held already; make one for each use")
-        # 36 ms to import, and most commands never lock.
+        # 36 ms to import, more under load, and most commands never lock.
+        await run_blocking(import_module, "filelock")
         from filelock import FileLock, Timeout
 
         ensure_dir(self.path.parent)
