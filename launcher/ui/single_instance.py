@@ -64,6 +64,7 @@ class SingleInstance(QObject):
         self._lock.setStaleLockTime(0)
         self._name = _socket_name(folder)
         self._server: QLocalServer | None = None
+        self._sockets: list[QLocalSocket] = []
 
     def acquire(self) -> bool:
         """Be the first, or learn that another one is. A folder that cannot be written to counts as being the first."""
@@ -109,18 +110,31 @@ class SingleInstance(QObject):
         """Let the next start be the first."""
         if self._server is not None:
             self._server.close()
-            self._server.deleteLater()
+            for socket in self._sockets:
+                socket.disconnected.disconnect(self._on_disconnected)
+                socket.abort()
+            self._sockets.clear()
             self._server = None
         self._lock.unlock()
 
     def _on_connection(self) -> None:
         while self._server is not None and (socket := self._server.nextPendingConnection()) is not None:
-            socket.readyRead.connect(lambda socket=socket: self._on_message(socket))
-            socket.disconnected.connect(socket.deleteLater)
-            if socket.canReadLine():
-                self._on_message(socket)
+            self._sockets.append(socket)
+            socket.readyRead.connect(self._on_ready)
+            socket.disconnected.connect(self._on_disconnected)
+        self._on_ready()
 
-    def _on_message(self, socket: QLocalSocket) -> None:
+    def _on_ready(self) -> None:
+        for socket in list(self._sockets):
+            self._read(socket)
+
+    def _on_disconnected(self) -> None:
+        # By their state, and not by a closure over each: a slot that holds its own sender crashed PySide6 6.11.
+        for socket in [each for each in self._sockets if each.state() is each.LocalSocketState.UnconnectedState]:
+            self._sockets.remove(socket)
+            socket.deleteLater()
+
+    def _read(self, socket: QLocalSocket) -> None:
         if not socket.canReadLine():
             if socket.bytesAvailable() > _LARGEST_BYTES:
                 socket.abort()
