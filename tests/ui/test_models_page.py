@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, 
 
 from launcher.domain.models import InstalledModel, LoadedModel, Models
 from launcher.domain.server import Owner, ServerState, ServerStatus
+from launcher.domain.settings import Settings
 from launcher.ui.models_table import Column, Work
 from launcher.ui.pages.models import ModelsPage
 from launcher.ui.store import Store
@@ -304,6 +305,29 @@ def test_a_big_selection_survives_the_filter(store: Store, theme: Theme, make_st
     page.filter_field.setText("7")
     assert {entry.name for entry in page.selected} == {f"m{n}:1b" for n in range(200) if "7" in str(n)}
     page.deleteLater()
+
+
+# The default model
+
+
+def test_the_default_model_is_selected_first(store: Store, theme: Theme, make_status: MakeStatus) -> None:
+    store.put(make_status())
+    store.put(THREE)
+    store.put(Settings(default_model="gemma3:4b"))
+    page = ModelsPage(store, theme, now_s=NOW.timestamp)
+    assert [entry.name for entry in page.selected] == ["gemma3:4b"]
+    assert "default model" in words(page.detail)
+    page.deleteLater()
+
+
+def test_a_model_can_be_made_the_default(page: ModelsPage, store: Store, qtbot: Any) -> None:
+    (action,) = [each for each in page.view.actions() if each.objectName() == "default-action"]
+    with qtbot.waitSignal(page.setting_changed) as asked:
+        action.trigger()
+    assert asked.args == ["default_model", "qwen3:8b"]
+    store.put(Settings(default_model="qwen3:8b"))
+    qtbot.waitUntil(lambda: "default model" in words(page.detail))
+    assert not action.isEnabled()
 
 
 # Everybody can use it

@@ -56,6 +56,8 @@ class ModelsPage(QWidget):
     unload_requested = Signal(tuple)
     delete_requested = Signal(tuple)
     """Names to delete; whoever does it asks first."""
+    setting_changed = Signal(str, object)
+    """Key and value: the default model."""
     start_requested = Signal()
     page_requested = Signal(str)
 
@@ -133,6 +135,7 @@ class ModelsPage(QWidget):
         self._clock.timeout.connect(self._on_tick)
         store.models_changed.connect(self.show_models)
         store.server_changed.connect(self.show_models)
+        store.settings_changed.connect(self.show_models)
         theme.changed.connect(self._fit_columns)
         self._draw()
 
@@ -142,6 +145,11 @@ class ModelsPage(QWidget):
         indexes = sorted(self.view.selectionModel().selectedRows(), key=lambda index: index.row())
         found = (self.table_model.entry_at(index) for index in indexes)
         return tuple(entry for entry in found if entry is not None)
+
+    @property
+    def _default_name(self) -> str:
+        settings = self._store.settings
+        return settings.default_model if settings is not None else ""
 
     def show_models(self) -> None:
         """Show what the store knows, at most 30 times a second and only while somebody looks."""
@@ -219,7 +227,8 @@ class ModelsPage(QWidget):
         rows = self.table_model.rowCount()
         if rows and not self.view.selectionModel().hasSelection():
             index = self.view.currentIndex()
-            self.view.setCurrentIndex(index if index.isValid() else self.table_model.index(0, 0))
+            first = self.table_model.row_of(self._default_name) or 0
+            self.view.setCurrentIndex(index if index.isValid() else self.table_model.index(first, 0))
         count = len(entries)
         words = self.tr("Filter {count} models").format(count=count_text(count)) if count else self.tr("Filter models")
         if self.filter_field.placeholderText() != words:
@@ -275,7 +284,8 @@ class ModelsPage(QWidget):
 
     def _show_selected(self) -> None:
         entries = self.selected
-        self.detail.show_entries(entries)
+        self.detail.show_entries(entries, self._default_name)
+        self._default_action.setEnabled(len(entries) == 1 and entries[0].name != self._default_name)
         self._delete_action.setEnabled(bool(self.detail.deletable))
         self._copy_action.setEnabled(bool(entries))
         self._load_action.setEnabled(self.detail.load_button.isVisibleTo(self.detail))
@@ -362,12 +372,15 @@ class ModelsPage(QWidget):
             "unload-action", self.tr("Unload"), lambda: self.detail.unload_button.click()
         )
         self._copy_action = self._action("copy-model-name-action", self.tr("Copy name"), self._on_copy)
+        self._default_action = self._action("default-action", self.tr("Make it the default model"), self._on_default)
         self._delete_action = self._action("delete-action", self.tr("Delete…"), self._on_delete)
-        for key, run in (
-            (QKeySequence.StandardKey.Delete, self._on_delete),
-            (QKeySequence.StandardKey.Copy, self._on_copy),
+        for keys, run in (
+            (QKeySequence(QKeySequence.StandardKey.Delete), self._on_delete),
+            # What is called "delete" on the keyboard of a Mac.
+            (QKeySequence(Qt.Key.Key_Backspace), self._on_delete),
+            (QKeySequence(QKeySequence.StandardKey.Copy), self._on_copy),
         ):
-            shortcut = QShortcut(QKeySequence(key), self.view)
+            shortcut = QShortcut(keys, self.view)
             shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
             shortcut.activated.connect(run)
 
@@ -393,6 +406,11 @@ class ModelsPage(QWidget):
 
     def _on_copy(self) -> None:
         self.detail.copy_names()
+
+    def _on_default(self) -> None:
+        entries = self.selected
+        if len(entries) == 1:
+            self.setting_changed.emit("default_model", entries[0].name)
 
     def _on_delete(self) -> None:
         names = self.detail.deletable

@@ -39,6 +39,7 @@ class ModelDetail(Card):
         self.setAccessibleName(self.tr("The selected model"))
         self._now_s = now_s
         self._entries: tuple[Entry, ...] = ()
+        self._default = ""
 
         self._name = ElidedLabel(mode=Qt.TextElideMode.ElideMiddle)
         self._name.setProperty("kind", TextKind.CARD_TITLE.value)
@@ -93,9 +94,10 @@ class ModelDetail(Card):
         """The names that a wish to delete means now."""
         return tuple(entry.name for entry in self._entries if entry.work is None)
 
-    def show_entries(self, entries: Sequence[Entry]) -> None:
-        """Show one model, several together, or that none is selected."""
+    def show_entries(self, entries: Sequence[Entry], default: str = "") -> None:
+        """Show one model, several together, or that none is selected; ``default`` names the default model."""
         self._entries = entries = tuple(entries)
+        self._default = default
         one = entries[0] if len(entries) == 1 else None
         loaded = [entry for entry in entries if entry.loaded is not None]
         can_load, can_unload = self._names(loaded=False), self._names(loaded=True)
@@ -168,6 +170,8 @@ class ModelDetail(Card):
         parts = [model_size_text(model), kind, *capability_words(model)]
         if model.remote_host:
             parts.insert(1, self.tr("runs at {host}").format(host=model.remote_host))
+        if model.name == self._default:
+            parts.append(self.tr("default model"))
         changed = when_text(model.modified_at)
         if changed:
             parts.append(self.tr("changed {when}").format(when=changed))
