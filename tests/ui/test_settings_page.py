@@ -392,10 +392,26 @@ def test_a_narrow_page_puts_editors_under_their_words(
 ) -> None:
     page = make_page()
     row = page.rows["appearance"]
-    for width, below in ((900, False), (360, True), (900, False)):
+    for width, below in ((900, False), (400, True), (900, False)):
         page.resize(width, 600)
         qapp.sendPostedEvents()
         assert (row.editor.y() > row.help.y()) is below
+
+
+@pytest.mark.parametrize("width", range(380, 1000, 62))
+def test_no_words_are_cut(make_page: Callable[..., SettingsPage], qapp: QApplication, store: Store, width: int) -> None:
+    page = make_page(Settings(on_quit=OnQuit.LEAVE, default_model="qwen3:8b"), environ={"OLLAMA_HOST": "0.0.0.0"})
+    QTest.keyClicks(line(page, "address"), "ftp://box")
+    page.resize(width, 520)
+    for _ in range(3):
+        qapp.sendPostedEvents()
+        qapp.processEvents()
+    inside = page._scroll.widget()
+    assert inside is not None
+    assert inside.width() <= page._scroll.viewport().width()
+    for label in page.findChildren(QLabel):
+        if label.isVisible() and label.wordWrap():
+            assert label.height() >= label.heightForWidth(label.width()), label.text()
 
 
 # Everybody can use it

@@ -28,7 +28,7 @@ from launcher.ui.widgets.setting_row import ModelEditor, SettingRow, tr_declared
 
 _RUNS = ANSWERING | {ServerState.STARTING}
 _WIDEST = 900
-_NARROW_CHARACTERS = 66
+_NARROW_CHARACTERS = 88
 """Below so many, editors go under their words."""
 _EDGE = 24
 """The margin of a page; at the right the scroll bar takes half of it."""
