@@ -28,24 +28,21 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import (
     QCoreApplication,
     QMessageLogContext,
-    QProcess,
-    QProcessEnvironment,
     Qt,
     QtMsgType,
-    QUrl,
     qInstallMessageHandler,
     qVersion,
 )
-from PySide6.QtGui import QDesktopServices, QSessionManager
+from PySide6.QtGui import QSessionManager
 from PySide6.QtWidgets import QApplication
 
 from launcher import __version__, paths
+from launcher.domain.appearance import Appearance
 from launcher.domain.server import ServerState, ServerStatus
 from launcher.environment import child_environment, self_command
 from launcher.errors import LauncherError, StorageError
 from launcher.loop import make_loop
 from launcher.pages import LATER, Pages
-from launcher.settings import SettingsStorage
 from launcher.tasks import TaskScope, run_blocking
 from launcher.ui.events import AppEvents, WindowEvents
 from launcher.ui.main_window import MainWindow
@@ -57,6 +54,7 @@ from launcher.wishes import Wishes
 if TYPE_CHECKING:
     from launcher.core import Core, Snapshot
     from launcher.domain.questions import Question
+    from launcher.settings import SettingsStorage
     from launcher.ui.crash_report import CrashReport
     from launcher.ui.dialogs import WindowAsk
     from launcher.ui.tray import Tray
@@ -80,6 +78,7 @@ _NO_TRAY_FOR_S = 10.0
 _SPACE_EVERY_S = 30.0
 _QT_LINES_KEPT = 50
 _NOTICES_NAME = "notices"
+_GLIMPSE_BYTES = 100_000
 _GET_OLLAMA = "https://ollama.com/download"
 _HEAVY = (
     "launcher.core",
@@ -116,9 +115,7 @@ def main(*, host: str | None = None, demo: bool = False, hidden: bool = False, p
 
 
 def _run(*, host: str | None, demo: bool, hidden: bool, pulls: Sequence[str]) -> int:
-    settings = SettingsStorage(paths.config_dir() / "settings.json")
-    notices = [StorageError(n.title, detail=n.detail, hint=n.hint) for n in settings.load()]
-    instance = _own_instance(notices)
+    instance = _own_instance()
     if instance is not None and not instance.acquire():
         wish = Wish(tuple(pulls), hidden, os.environ.get("XDG_ACTIVATION_TOKEN", ""))
         if instance.hand_over(wish):
@@ -126,9 +123,7 @@ def _run(*, host: str | None, demo: bool, hidden: bool, pulls: Sequence[str]) ->
         print("The launcher runs already, but does not answer.", file=sys.stderr)
         return 1
     app = make_application(sys.argv)
-    launcher = Launcher(app, settings, instance, host=host, demo=demo, hidden=hidden, pulls=pulls)
-    for notice in notices:
-        launcher.report(notice)
+    launcher = Launcher(app, _glimpsed_appearance(), instance, host=host, demo=demo, hidden=hidden, pulls=pulls)
     with asyncio.Runner(loop_factory=lambda: make_loop(app)) as runner:
         code = runner.run(launcher.run())
     app.removeEventFilter(launcher.events)
@@ -166,7 +161,7 @@ class Launcher:
     def __init__(
         self,
         app: QApplication,
-        settings: SettingsStorage,
+        appearance: Appearance = Appearance.SYSTEM,
         instance: SingleInstance | None = None,
         *,
         host: str | None = None,
@@ -175,7 +170,7 @@ class Launcher:
         pulls: Sequence[str] = (),
     ) -> None:
         self._app = app
-        self._settings = settings
+        self._settings: SettingsStorage | None = None
         self._instance = instance
         self._host = host
         self._demo = demo
@@ -195,7 +190,7 @@ class Launcher:
 
         self.store = Store()
         self.theme = Theme(app)
-        self.theme.apply(settings.current.appearance)
+        self.theme.apply(appearance)
         self.window = MainWindow(self.store, self.theme, demo=demo)
         self.tray: Tray | None = None
         self._ask: WindowAsk | None = None
@@ -214,7 +209,6 @@ class Launcher:
         self._wishes.deeds["open_folder_requested"] = self._open_log_folder
         self.events = AppEvents()
         self._window_events = WindowEvents()
-        self.store.put(settings.current)
         self.store.server_changed.connect(self._wishes.server_changed)
         if demo:
             self._publish(ServerStatus(ServerState.CHECKING, None, address="", local=True, exposed=False))
@@ -294,6 +288,7 @@ class Launcher:
         self._install_diagnostics()
         _log.info("%s", _versions())
         self._notices.update(await run_blocking(_read_notices))
+        await self._read_settings()
         if self._instance is not None:
             self._instance.wished.connect(self._on_wish)
             if not self._instance.listen():
@@ -338,12 +333,12 @@ class Launcher:
         from launcher.domain.settings import OnStart
 
         async with open_core(
-            self._host, publish=self._publish, report=self.report, settings=self._settings, demo=self._demo
+            self._host, publish=self._publish, report=self.report, settings=self.settings, demo=self._demo
         ) as core:
             self._publish(core.supervisor.status)
             deeds = TaskScope(self._on_task_failed)
             self._wishes.serve(core, deeds)
-            if self._settings.current.on_start is OnStart.START or not starts or self._wishes.has_pulls:
+            if self.settings.current.on_start is OnStart.START or not starts or self._wishes.has_pulls:
                 core.start_when_seen()
             self._seen = None
             self._on_seen_changed()
@@ -494,13 +489,13 @@ class Launcher:
         self._no_tray = None
         if not self.window.isVisible():
             self._raise()
-        if self._settings.current.close_to_tray:
+        if self.settings.current.close_to_tray:
             self._say_once("no-tray", self._say_no_tray)
 
     # --- what the window and the system tell --------------------------------------------------------------------------
 
     def _on_closing(self) -> None:
-        if self._settings.current.close_to_tray and self.tray is not None and self.tray.available:
+        if self.tray is not None and self.tray.available and self.settings.current.close_to_tray:
             self.window.hide()
             self._say_once("in-tray", self._say_in_tray)
         else:
@@ -559,6 +554,22 @@ class Launcher:
 
     # --- settings -----------------------------------------------------------------------------------------------------
 
+    @property
+    def settings(self) -> SettingsStorage:
+        """What was read after the first paint."""
+        if self._settings is None:
+            raise RuntimeError("the settings are not read yet")
+        return self._settings
+
+    async def _read_settings(self) -> None:
+        from launcher.settings import SettingsStorage
+
+        self._settings = settings = SettingsStorage()
+        for notice in await run_blocking(settings.load):
+            self.report(StorageError(notice.title, detail=notice.detail, hint=notice.hint))
+        self.theme.apply(settings.current.appearance)
+        self.store.put(settings.current)
+
     def _change_setting(self, key: str, value: object) -> None:
         """Save a setting at once, and let it have its effect."""
         self._scope.spawn(self._save_setting(key, value), name=f"setting {key}")
@@ -567,9 +578,9 @@ class Launcher:
         from launcher.actions.change_setting import change_setting
 
         async with self._saving:
-            before = self._settings.current
+            before = self.settings.current
             try:
-                after = await change_setting(self._settings, key, value)
+                after = await change_setting(self.settings, key, value)
             except LauncherError as error:
                 if not self._pages.show_unsaved(key, error):
                     self.report(error)
@@ -589,7 +600,7 @@ class Launcher:
         self._scope.spawn(self._ask_for_binary(), name="choose binary")
 
     async def _ask_for_binary(self) -> None:
-        path = await self._dialogs().choose_program(self._settings.current.ollama_binary)
+        path = await self._dialogs().choose_program(self.settings.current.ollama_binary)
         if path is not None:
             await self._save_setting("ollama_binary", path)
 
@@ -606,6 +617,9 @@ class Launcher:
         self._open(_GET_OLLAMA)
 
     def _open(self, url: str) -> None:
+        from PySide6.QtCore import QUrl
+        from PySide6.QtGui import QDesktopServices
+
         if sys.platform == "linux" and shutil.which("xdg-open"):
             # Not through Qt: a browser must not inherit what a bundle has changed in our environment.
             _start_detached(["xdg-open", url])
@@ -616,7 +630,7 @@ class Launcher:
         _start_detached(self_command("--demo"))
 
     def _open_log_folder(self) -> None:
-        self._open(QUrl.fromLocalFile(str(paths.log_dir())).toString())
+        self._open(paths.log_dir().as_uri())
 
     async def _watch_free_space(self, core: Core) -> None:
         while True:
@@ -645,12 +659,23 @@ def _move_folders_to_demo() -> None:
     os.environ["LAUNCHER_STATE_DIR"] = str(folder)
 
 
-def _own_instance(notices: list[StorageError]) -> SingleInstance | None:
+def _own_instance() -> SingleInstance | None:
     try:
         return SingleInstance(paths.ensure_dir(paths.state_dir()))
-    except StorageError as error:
-        notices.append(error)
+    except StorageError:  # the services cannot have it either, and tell
         return None
+
+
+def _glimpsed_appearance() -> Appearance:
+    """Light or dark for the first paint; the settings are read in earnest after it, and wrong ones told then."""
+    try:
+        with (paths.config_dir() / "settings.json").open("rb") as file:
+            raw = file.read(_GLIMPSE_BYTES)
+        import json
+
+        return Appearance(json.loads(raw)["appearance"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Appearance.SYSTEM
 
 
 def _import_heavy() -> None:
@@ -668,6 +693,8 @@ def _unknown_server(error: LauncherError) -> ServerStatus:
 
 
 def _start_detached(command: Sequence[str]) -> None:
+    from PySide6.QtCore import QProcess, QProcessEnvironment
+
     process = QProcess()
     process.setProgram(command[0])
     process.setArguments(list(command[1:]))

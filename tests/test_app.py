@@ -33,7 +33,6 @@ from launcher.domain.server import Owner, ServerState
 from launcher.domain.settings import Appearance
 from launcher.domain.transfer import Phase
 from launcher.loop import make_loop
-from launcher.settings import SettingsStorage
 from launcher.tasks import run_blocking
 from launcher.ui.main_window import PAGE_ORDER
 from launcher.ui.single_instance import SingleInstance
@@ -102,9 +101,7 @@ async def window(**options: Any) -> AsyncIterator[Open]:
     """Open the window as the program does, and quit it at the end."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)
-    settings = SettingsStorage(paths.config_dir() / "settings.json")
-    settings.load()
-    launcher = Launcher(app, settings, **options)
+    launcher = Launcher(app, **options)
     run = asyncio.create_task(launcher.run(), name="the window")
     opened = Open(launcher, run)
     try:
@@ -200,7 +197,7 @@ async def test_a_click_on_stop_ends_the_process_and_one_on_start_makes_one(launc
 async def test_the_first_words_are_no_guess(launched: Launched) -> None:
     app = QApplication.instance()
     assert isinstance(app, QApplication)
-    launcher = Launcher(app, SettingsStorage(launched.config_dir / "settings.json"))
+    launcher = Launcher(app)
     try:
         label = launcher.window.findChild(QLabel, "server-state")
         assert label is not None

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from launcher.domain.address import Address
+from launcher.domain.appearance import Appearance as Appearance
 from launcher.domain.names import ModelName
 from launcher.errors import InvalidInput
 
@@ -35,14 +36,6 @@ class OnQuit(Enum):
 
     STOP = "stop"
     LEAVE = "leave"
-
-
-class Appearance(Enum):
-    """Light or dark: as the system has it, or as the person wants it."""
-
-    SYSTEM = "system"
-    LIGHT = "light"
-    DARK = "dark"
 
 
 @dataclass(frozen=True, slots=True)

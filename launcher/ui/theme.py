@@ -26,7 +26,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication
 
-from launcher.domain.settings import Appearance as Appearance
+from launcher.domain.appearance import Appearance as Appearance
 from launcher.paths import resource
 
 

@@ -356,15 +356,11 @@ def fill(who_models: Path) -> None:
 
 def lag_child(seconds: float) -> int:
     """Run the window in this process, with all that is going on, and print what the probe has seen on each page."""
-    from launcher import paths
     from launcher.app import Launcher, make_application
     from launcher.loop import make_loop
-    from launcher.settings import SettingsStorage
 
     app = make_application(sys.argv)
-    settings = SettingsStorage(paths.config_dir() / "settings.json")
-    settings.load()
-    launcher = Launcher(app, settings)
+    launcher = Launcher(app)
 
     async def measure() -> dict[str, dict[str, float]]:
         await _until(lambda: _running(launcher), "the server runs")
