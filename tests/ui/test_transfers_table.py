@@ -120,10 +120,16 @@ _WIDTH = 600
 
 
 def _painted(
-    theme: Theme, qtbot, transfer: Transfer, state: QStyle.StateFlag = QStyle.StateFlag.State_Enabled
+    theme: Theme,
+    qtbot,
+    transfer: Transfer,
+    state: QStyle.StateFlag = QStyle.StateFlag.State_Enabled,
+    *,
+    direction: Qt.LayoutDirection = Qt.LayoutDirection.LeftToRight,
 ) -> QImage:
     view = QListView()
     qtbot.addWidget(view)
+    view.setLayoutDirection(direction)
     model = TransfersTableModel(view)
     view.setModel(model)
     view.viewport().resize(_WIDTH, 300)
@@ -183,12 +189,8 @@ def test_long_names_and_reasons_end_within_the_row(theme: Theme, qtbot, make_tra
     assert set(map(QColor.rgb, right)) == {theme.color(Role.CARD).rgb()}
 
 
-def test_right_to_left_is_mirrored(theme: Theme, qtbot, make_transfer, qapp) -> None:
-    qapp.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
-    try:
-        image = _painted(theme, qtbot, make_transfer(permille=250))
-    finally:
-        qapp.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+def test_right_to_left_is_mirrored(theme: Theme, qtbot, make_transfer) -> None:
+    image = _painted(theme, qtbot, make_transfer(permille=250), direction=Qt.LayoutDirection.RightToLeft)
     row = _bar_row(image, (theme.color(Role.BUSY), theme.color(Role.TRACK)))
     assert row[560] == theme.color(Role.BUSY)
     assert row[40] == theme.color(Role.TRACK)
