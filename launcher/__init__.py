@@ -5,8 +5,11 @@ The map of the house
 
 ::
 
-    __main__.py      entry: command line (and, once it exists, the window)
+    __main__.py      entry: the window, or the command line where a command is given
     core.py          builds and owns all services, without Qt
+    app.py           the window's composition root: first paint, then core, connects, runs, shuts down
+    wishes.py        what the wishes of pages and tray mean to the services
+    pages.py         the pages, made when they are first looked at, and connected
     loop.py          make_loop(): the one place that knows qasync
     tasks.py         TaskScope (owns one-shot tasks), run_blocking (owned worker threads)
     errors.py        the root of the error tree
@@ -18,15 +21,18 @@ The map of the house
     downloads/       transfers
     library.py       installed and loaded models
     settings.py      storage of the settings that domain/ declares
+    actions/         use cases that join services or ask a question
     demo/            a simulated Ollama server
     cli/             the command line
+    ui/              store, theme, phrases, tray, single instance, main window, pages, widgets: no service, no asyncio
 
 The import rule
 ===============
 
 ``domain`` imports ``errors`` only. ``ollama`` imports ``domain`` and ``errors`` and is the only importer of httpx. The
 services (``server``, ``downloads``, ``library``, ``settings``) import neither Qt nor each other: what one needs of
-another is a callable that ``core`` hands in. ``cli`` and ``core`` wire. Only ``loop`` imports qasync.
+another is a callable that ``core`` hands in. ``cli``, ``core`` and ``app`` wire; nobody but the entry imports ``app``.
+``ui`` imports PySide6, ``domain``, ``errors`` and ``paths``. Only ``loop`` imports qasync.
 ``tests/test_architecture.py`` holds the whole table.
 """
 
