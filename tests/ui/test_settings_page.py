@@ -10,7 +10,16 @@ import shiboken6
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QFileDialog, QLabel, QLineEdit, QPushButton
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+)
 
 from launcher.domain.models import InstalledModel, Models
 from launcher.domain.server import Owner, ServerState, ServerStatus
@@ -352,6 +361,9 @@ def test_installed_models_are_offered(make_page: Callable[..., SettingsPage], st
 def test_a_program_is_chosen_among_files(
     make_page: Callable[..., SettingsPage], store: Store, tmp_path: Any, qtbot: Any
 ) -> None:
+    # There before the dialog is: Qt reads folders on a thread of its own, and what it has not read it does not accept.
+    path = tmp_path / "ollama"
+    path.write_text("")
     page = make_page()
     saving = Saving(page, store)
     browse = page.findChild(QPushButton, "browse-program-button")
@@ -359,11 +371,13 @@ def test_a_program_is_chosen_among_files(
     browse.click()
     (dialog,) = page.findChildren(QFileDialog)
     qtbot.waitUntil(dialog.isVisible)
-    path = tmp_path / "ollama"
-    path.write_text("")
+    dialog.setDirectory(str(tmp_path))
     field = dialog.findChild(QLineEdit, "fileNameEdit")
+    listed = dialog.findChild(QAbstractItemView, "listView")
     assert field is not None
-    field.setText(str(path))
+    assert listed is not None
+    qtbot.waitUntil(lambda: listed.model().rowCount(listed.rootIndex()) == 1)
+    field.setText(path.name)
     dialog.accept()
     assert saving.wished == [("ollama_binary", str(path))]
     assert line(page, "ollama_binary").text() == str(path)
