@@ -138,40 +138,30 @@ class _Line(QLineEdit):
             super().keyPressEvent(event)
 
 
-class TextEditor(Editor):
-    """One line. Entered by Return or by leaving the field."""
+class _LineEditor(Editor):
+    """What is typed into a line: entered by Return or by leaving the field, taken back by Escape."""
 
-    wide = True
-
-    def __init__(self, placeholder: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._value = ""
         self.line = _Line()
-        self.line.setPlaceholderText(placeholder)
-        self.line.textEdited.connect(self.typed.emit)
-        self.line.editingFinished.connect(self._on_finished)
-        self.line.taken_back.connect(self._on_taken_back)
-        self.row.addWidget(self.line, 1)
-
-    @property
-    def field(self) -> QWidget:
-        return self.line
 
     @property
     def unfinished(self) -> bool:
         return self.line.isModified()
 
-    def show_value(self, value: object) -> None:
-        self._value = str(value)
-        if self.line.text() != self._value:
-            self.line.setText(self._value)
-        self.line.setModified(False)
-
     def show_bad(self, bad: bool) -> None:
         tone = "bad" if bad else ""
-        if self.line.property("tone") != tone:
-            self.line.setProperty("tone", tone)
-            restyle(self.line)
+        if self.field.property("tone") != tone:
+            self.field.setProperty("tone", tone)
+            restyle(self.field)
+
+    def _listen(self, placeholder: str) -> None:
+        """Hear the line, once it is where it belongs."""
+        self.line.setPlaceholderText(placeholder)
+        self.line.textEdited.connect(self.typed.emit)
+        self.line.editingFinished.connect(self._on_finished)
+        self.line.taken_back.connect(self._on_taken_back)
 
     def _on_finished(self) -> None:
         if self.line.isModified():
@@ -180,6 +170,27 @@ class TextEditor(Editor):
     def _on_taken_back(self) -> None:
         self.show_value(self._value)
         self.typed.emit(self._value)
+
+
+class TextEditor(_LineEditor):
+    """One line. Entered by Return or by leaving the field."""
+
+    wide = True
+
+    def __init__(self, placeholder: str = "") -> None:
+        super().__init__()
+        self._listen(placeholder)
+        self.row.addWidget(self.line, 1)
+
+    @property
+    def field(self) -> QWidget:
+        return self.line
+
+    def show_value(self, value: object) -> None:
+        self._value = str(value)
+        if self.line.text() != self._value:
+            self.line.setText(self._value)
+        self.line.setModified(False)
 
 
 class ProgramEditor(TextEditor):
@@ -205,14 +216,13 @@ class ProgramEditor(TextEditor):
         self.entered.emit(path)
 
 
-class ModelEditor(Editor):
+class ModelEditor(_LineEditor):
     """The name of a model: one of those that are installed, or any other."""
 
     wide = True
 
     def __init__(self, none_words: str) -> None:
         super().__init__()
-        self._value = ""
         self.combo = _Combo()
         self.combo.setEditable(True)
         self.combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -220,22 +230,14 @@ class ModelEditor(Editor):
         # Names are long, and the page need not be as wide.
         self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.combo.setMinimumContentsLength(12)
-        self.line = _Line()
         self.combo.setLineEdit(self.line)
-        self.line.setPlaceholderText(none_words)
-        self.line.textEdited.connect(self.typed.emit)
-        self.line.editingFinished.connect(self._on_finished)
-        self.line.taken_back.connect(self._on_taken_back)
+        self._listen(none_words)
         self.combo.activated.connect(lambda index: self.entered.emit(self.combo.itemText(index)))
         self.row.addWidget(self.combo, 1)
 
     @property
     def field(self) -> QWidget:
         return self.combo
-
-    @property
-    def unfinished(self) -> bool:
-        return self.line.isModified()
 
     def show_names(self, names: Sequence[str]) -> None:
         """Offer these; what is in the field stays."""
@@ -254,20 +256,6 @@ class ModelEditor(Editor):
         self.combo.setCurrentIndex(self.combo.findText(self._value))
         self.line.setText(self._value)
         self.line.setModified(False)
-
-    def show_bad(self, bad: bool) -> None:
-        tone = "bad" if bad else ""
-        if self.combo.property("tone") != tone:
-            self.combo.setProperty("tone", tone)
-            restyle(self.combo)
-
-    def _on_finished(self) -> None:
-        if self.line.isModified():
-            self.entered.emit(self.line.text())
-
-    def _on_taken_back(self) -> None:
-        self.show_value(self._value)
-        self.typed.emit(self._value)
 
 
 class SettingRow(QWidget):
