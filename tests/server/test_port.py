@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import psutil
 import pytest
 
 from launcher.server.port import Holder, is_port_bindable, port_holder
@@ -58,7 +59,8 @@ def test_we_are_found_ourselves(sockets: ExitStack, listening: str, asked: str) 
     assert holder.pid == os.getpid()
     assert holder.name
     assert holder.user
-    assert "pytest" in (holder.command or "")
+    assert holder.command
+    assert " ".join(psutil.Process().cmdline()).startswith(holder.command)
     assert holder.sentence() == f"Port {port} is used by {holder.name} (process {os.getpid()})."
 
 
