@@ -106,14 +106,27 @@ class MainWindow(QWidget):
             self.show_page(key)
 
     def show_page(self, key: str) -> None:
-        """Show a page; a key without a page is ignored, as what speaks of it cannot know which exist."""
+        """Show a page; a key without a page is ignored, as what speaks of it cannot know which exist.
+
+        The focus goes to what the page has as its focus proxy, where that can be seen; who is in the side bar or in
+        the footer stays there.
+        """
         if key not in self._pages or key == self._page:
             return
         page = self.page_widget(key)
         self._page = key
+        before = self.focusWidget()
+        goes_along = before is None or before is self or self._stack.isAncestorOf(before)
+        if goes_along and before is not None:
+            # Else the stack takes whatever comes first by Tab, before we choose.
+            before.clearFocus()
         self._stack.setCurrentWidget(page)
         self.side_bar.show_current(key)
         self.page_changed.emit(key)
+        if goes_along:
+            first = page.focusProxy()
+            usable = first is not None and first.isVisibleTo(self) and first.isEnabled()
+            (first if first is not None and usable else self).setFocus(Qt.FocusReason.OtherFocusReason)
 
     def page_widget(self, key: str) -> QWidget:
         """The page itself, built now if nobody has looked at it yet."""

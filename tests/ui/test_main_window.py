@@ -265,3 +265,49 @@ def test_everything_that_takes_a_click_has_a_name(window: MainWindow, store, mak
         interface = QAccessible.queryAccessibleInterface(button)
         assert interface.text(QAccessible.Text.Name), button.objectName()
         assert interface.role() in (QAccessible.Role.Button, QAccessible.Role.CheckBox, QAccessible.Role.RadioButton)
+
+
+def _focused(window: MainWindow) -> str:
+    now = window.focusWidget()
+    return now.objectName() if now is not None else ""
+
+
+@pytest.mark.parametrize("before", ["server-first", "main-window"])
+def test_a_page_that_comes_has_the_focus_where_it_wants_it(window: MainWindow, qtbot, before: str) -> None:
+    page = window.page_widget("log")
+    page.setFocusProxy(page.findChild(QLineEdit, "log-second"))
+    _shown(window, qtbot)
+    (window.findChild(QLineEdit, before) or window).setFocus()
+
+    qtbot.mouseClick(window.findChild(QPushButton, "log-page-button"), Qt.MouseButton.LeftButton)
+    assert _focused(window) == "log-second"
+    qtbot.mouseClick(window.findChild(QPushButton, "models-page-button"), Qt.MouseButton.LeftButton)
+    assert _focused(window) == "main-window", "a page that wants nothing: Tab begins at the side bar"
+    window.hide()
+
+
+def test_what_is_not_seen_gets_no_focus(window: MainWindow, qtbot) -> None:
+    page = window.page_widget("log")
+    wanted = page.findChild(QLineEdit, "log-first")
+    wanted.hide()
+    page.setFocusProxy(wanted)
+    _shown(window, qtbot)
+
+    window.show_page("log")
+
+    assert _focused(window) == "main-window"
+    window.hide()
+
+
+def test_who_turns_the_pages_in_the_side_bar_stays_there(window: MainWindow, qtbot) -> None:
+    page = window.page_widget("models")
+    page.setFocusProxy(page.findChild(QLineEdit, "models-first"))
+    _shown(window, qtbot)
+    entry = window.findChild(QPushButton, "server-page-button")
+    entry.setFocus(Qt.FocusReason.TabFocusReason)
+
+    qtbot.keyClick(entry, Qt.Key.Key_Down)
+
+    assert window.page == "models"
+    assert _focused(window) == "models-page-button"
+    window.hide()

@@ -134,6 +134,7 @@ class DownloadsPage(QWidget):
         self.show_server()
         self._draw()
         order_tabs(self)
+        self.setFocusProxy(self.pull_box.field)
 
     def show_server(self) -> None:
         """Say when nothing can be downloaded now."""

@@ -175,6 +175,7 @@ class LogPage(QWidget):
         self._on_theme_changed()
         self._show_emptiness()
         order_tabs(self)
+        self.setFocusProxy(self.text)
 
     def append(self, lines: Sequence[str]) -> None:
         """Take over lines that the server has written since, oldest first."""

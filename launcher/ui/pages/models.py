@@ -137,6 +137,7 @@ class ModelsPage(QWidget):
         store.server_changed.connect(self.show_models)
         store.settings_changed.connect(self.show_models)
         theme.changed.connect(self._fit_columns)
+        self.setFocusProxy(self.view)
         self._draw()
 
     @property

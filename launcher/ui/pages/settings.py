@@ -122,6 +122,7 @@ class SettingsPage(QWidget):
 
         find = QShortcut(QKeySequence(QKeySequence.StandardKey.Find), self)
         find.activated.connect(self._on_find)
+        self.setFocusProxy(self.search_field)
         store.settings_changed.connect(self.show_settings)
         store.server_changed.connect(self.show_server)
         store.models_changed.connect(self.show_models)
