@@ -33,7 +33,7 @@ from launcher.downloads.sizes import Sizes, registry_sizes
 from launcher.errors import LauncherError
 from launcher.ollama import Client
 from launcher.ollama.errors import InlineError, OllamaError, Reason, TimedOut
-from launcher.ollama.wire import PullProgress
+from launcher.ollama.wire.progress import Progress
 from launcher.tasks import TaskScope
 
 PUBLISH_EVERY_S = 0.1
@@ -242,7 +242,7 @@ class Downloads:
         job.transfer = with_plan(job.transfer, layers)
         self._changed()
 
-    def _take(self, job: _Job, progress: PullProgress) -> None:
+    def _take(self, job: _Job, progress: Progress) -> None:
         if job.transfer.phase in _LET_GO:
             return
         line = PullLine(progress.status, progress.digest, progress.total, progress.completed)

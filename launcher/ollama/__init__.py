@@ -29,22 +29,31 @@ from launcher.ollama.errors import (
     TimedOut,
 )
 from launcher.ollama.registry import Layer, Manifest, Registry
-from launcher.ollama.wire import (
+from launcher.ollama.requests import Format, Image, Options, Think
+from launcher.ollama.wire.inference import (
+    ChatAnswer,
+    EmbedAnswer,
+    EmbeddingAnswer,
+    GenerateAnswer,
     LoadAnswer,
-    ModelDetails,
-    ModelInfo,
-    PullProgress,
-    Running,
-    RunningModel,
-    ShownModel,
-    Tags,
-    Tensor,
+    Message,
+    TokenLogprob,
+    ToolCall,
+    ToolCallFunction,
 )
+from launcher.ollama.wire.models import ModelDetails, ModelInfo, Running, RunningModel, ShownModel, Tags, Tensor
+from launcher.ollama.wire.progress import Progress
 
 __all__ = [
     "Address",
+    "ChatAnswer",
     "Client",
     "CutStream",
+    "EmbedAnswer",
+    "EmbeddingAnswer",
+    "Format",
+    "GenerateAnswer",
+    "Image",
     "InlineError",
     "InvalidAddress",
     "InvalidModelName",
@@ -52,14 +61,16 @@ __all__ = [
     "Limits",
     "LoadAnswer",
     "Manifest",
+    "Message",
     "ModelDetails",
     "ModelInfo",
     "ModelName",
     "ModelNotFound",
     "NotRunning",
     "OllamaError",
+    "Options",
+    "Progress",
     "ProtocolBroken",
-    "PullProgress",
     "Reason",
     "Refused",
     "Registry",
@@ -70,6 +81,10 @@ __all__ = [
     "ShownModel",
     "Tags",
     "Tensor",
+    "Think",
     "TimedOut",
     "Timeouts",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolCallFunction",
 ]

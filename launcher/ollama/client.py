@@ -8,22 +8,52 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from io import StringIO
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from launcher.domain.address import Address
 from launcher.errors import InvalidInput
 from launcher.ollama.config import Limits, Timeouts
-from launcher.ollama.errors import CutStream, NotRunning, OllamaError, ProtocolBroken, Refused, TimedOut
+from launcher.ollama.errors import CutStream, InlineError, NotRunning, OllamaError, ProtocolBroken, Refused, TimedOut
+from launcher.ollama.requests import (
+    Body,
+    Format,
+    Image,
+    Options,
+    Think,
+    ToolLike,
+    chat_body,
+    generate_body,
+    without_none,
+)
 from launcher.ollama.transport import Answer, Transport
-from launcher.ollama.wire import LoadAnswer, PullProgress, Running, ShownModel, Tags, VersionAnswer
+from launcher.ollama.wire.fields import Wire
+from launcher.ollama.wire.inference import (
+    ChatAnswer,
+    EmbedAnswer,
+    EmbeddingAnswer,
+    GenerateAnswer,
+    LoadAnswer,
+    Message,
+)
+from launcher.ollama.wire.models import Running, ShownModel, Tags, VersionAnswer
+from launcher.ollama.wire.progress import Progress
 
 if TYPE_CHECKING:
     import httpx
 
+    from launcher.ollama.wire.openai import V1ChatChunk
+
 _PROBE_S = 2.0
+_MAX_PARTIAL_CHARS = 16 * 1024 * 1024
+"""Of a text that breaks off so much is kept; it bounds the memory that an answer without end takes."""
+
+W = TypeVar("W", bound=Wire)
+Piece = TypeVar("Piece", ChatAnswer, GenerateAnswer, "V1ChatChunk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +204,7 @@ class Client:
 
     def pull(
         self, name: str, insecure: bool = False, *, silence_s: float | None = None
-    ) -> AsyncGenerator[PullProgress, None]:
+    ) -> AsyncGenerator[Progress, None]:
         """Download a model, or go on with a download; yields the server's lines, the last has status ``success``.
 
         Closing the generator is the cancel: the connection is closed, the server keeps what it has. Leaving a loop
@@ -185,7 +215,7 @@ class Client:
         body: dict[str, object] = {"model": name, "stream": True}
         if insecure:
             body["insecure"] = True
-        return self._transport.stream("/api/pull", body, PullProgress, _pulled, read_timeout_s=silence_s)
+        return self._transport.stream("/api/pull", body, Progress, _succeeded, read_timeout_s=silence_s)
 
     async def delete(self, name: str, *, timeout_s: float | None = None) -> None:
         """Remove a model from the disk. One that is loaded stays in memory and can then not be unloaded by name.
@@ -215,18 +245,15 @@ class Client:
         ``keep_alive`` is seconds or Go's words (``"10m"``); negative keeps it for ever, None leaves it to the server.
         ``options`` are those of later requests, or these load it again. Raises ModelNotFound.
         """
-        body = _without_none({"model": name, "keep_alive": keep_alive, "options": options})
+        body = without_none({"model": name, "keep_alive": keep_alive, "options": options})
         try:
-            answer = await self._transport.call_slowly(
-                "POST", "/api/generate", {**body, "stream": False}, timeout_s=timeout_s
-            )
+            return await self._infer("/api/generate", {**body, "stream": False}, LoadAnswer, timeout_s=timeout_s)
         except Refused as error:
             if error.status != 400 or "does not support generate" not in error.text:
                 raise
             # Models made for embeddings are loaded by an empty list of texts.
-            await self._transport.call_slowly("POST", "/api/embed", {**body, "input": []}, timeout_s=timeout_s)
+            await self._infer("/api/embed", {**body, "input": []}, EmbedAnswer, timeout_s=timeout_s)
             return LoadAnswer(model=name, done=True, done_reason="load")
-        return self._transport.parsed(answer, LoadAnswer)
 
     async def unload(self, name: str, *, timeout_s: float | None = None) -> LoadAnswer:
         """Take a model out of memory as soon as its requests are done. Returns at once: :meth:`ps` tells when.
@@ -237,16 +264,234 @@ class Client:
         answer = await self._transport.call("POST", "/api/generate", body, timeout_s=timeout_s)
         return self._transport.parsed(answer, LoadAnswer)
 
+    # Inference
+
+    async def chat(
+        self,
+        model: str = "",
+        messages: Sequence[Message | Mapping[str, Any]] = (),
+        *,
+        tools: Sequence[ToolLike] = (),
+        format: Format | None = None,  # noqa: A002 - the server's name for it
+        options: Options | Mapping[str, Any] | None = None,
+        think: Think | None = None,
+        keep_alive: float | str | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
+        truncate: bool | None = None,
+        shift: bool | None = None,
+        timeout_s: float | None = None,
+    ) -> ChatAnswer:
+        """Answer a conversation as a whole; cancelling stops the answer on the server.
+
+        ::
+
+            answer = await client.chat("llama3.2:1b", [Message(role="user", content="Why is the sky blue?")])
+            print(answer.message.content)
+
+        What is None is left to the server. ``format`` is ``"json"``, a JSON schema or a pydantic model; ``think`` a
+        bool or a level; ``keep_alive`` seconds or Go's words (``"10m"``); ``truncate=False`` refuses a conversation
+        that is too long, which the server else cuts without a word; ``shift=False`` ends the answer where the context
+        is full. No messages load the model. The server may be silent for minutes while it loads: without
+        ``timeout_s`` only the connection is bounded. Raises ModelNotFound and what any call raises.
+        """
+        body = chat_body(
+            {"model": model, "options": options, "think": think, "keep_alive": keep_alive, "logprobs": logprobs}
+            | {"top_logprobs": top_logprobs, "truncate": truncate, "shift": shift, "stream": False},
+            messages,
+            tools,
+            format,
+        )
+        return await self._infer("/api/chat", body, ChatAnswer, timeout_s=timeout_s)
+
+    def stream_chat(
+        self,
+        model: str = "",
+        messages: Sequence[Message | Mapping[str, Any]] = (),
+        *,
+        tools: Sequence[ToolLike] = (),
+        format: Format | None = None,  # noqa: A002 - the server's name for it
+        options: Options | Mapping[str, Any] | None = None,
+        think: Think | None = None,
+        keep_alive: float | str | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
+        truncate: bool | None = None,
+        shift: bool | None = None,
+        silence_s: float | None = None,
+    ) -> AsyncGenerator[ChatAnswer, None]:
+        """Answer a conversation piece by piece, as :meth:`chat` does it as a whole.
+
+        ::
+
+            async with aclosing(client.stream_chat("llama3.2:1b", messages)) as pieces:
+                async for piece in pieces:
+                    print(piece.message.content, end="", flush=True)
+
+        The last piece has ``done`` and the counts; calls of tools may come in any. Closing the generator is the
+        cancel: the connection is closed and the server stops. Leaving a loop early does not close it at once; use
+        ``contextlib.aclosing``. ``silence_s`` bounds the time between two pieces and before the first. Raises what
+        :meth:`chat` raises, and CutStream and InlineError with the text so far in ``partial``.
+        """
+        body = chat_body(
+            {"model": model, "options": options, "think": think, "keep_alive": keep_alive, "logprobs": logprobs}
+            | {"top_logprobs": top_logprobs, "truncate": truncate, "shift": shift, "stream": True},
+            messages,
+            tools,
+            format,
+        )
+        return self._infer_stream("/api/chat", body, ChatAnswer, _done, silence_s=silence_s)
+
+    async def generate(
+        self,
+        model: str = "",
+        prompt: str = "",
+        *,
+        suffix: str | None = None,
+        system: str | None = None,
+        template: str | None = None,
+        context: Sequence[int] | None = None,
+        raw: bool | None = None,
+        images: Sequence[Image] = (),
+        format: Format | None = None,  # noqa: A002 - the server's name for it
+        options: Options | Mapping[str, Any] | None = None,
+        think: Think | None = None,
+        keep_alive: float | str | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
+        truncate: bool | None = None,
+        shift: bool | None = None,
+        timeout_s: float | None = None,
+    ) -> GenerateAnswer:
+        """Go on from a prompt, as a whole; cancelling stops it on the server.
+
+        ``suffix`` asks for what stands between it and the prompt; ``raw`` sends the prompt without the model's
+        template; ``context`` is that of an earlier answer. No prompt loads the model. All else as in :meth:`chat`.
+        """
+        body = generate_body(
+            {"model": model, "prompt": prompt, "suffix": suffix, "system": system, "template": template}
+            | {"context": context, "raw": raw, "options": options, "think": think, "keep_alive": keep_alive}
+            | {
+                "logprobs": logprobs,
+                "top_logprobs": top_logprobs,
+                "truncate": truncate,
+                "shift": shift,
+                "stream": False,
+            },
+            images,
+            format,
+        )
+        return await self._infer("/api/generate", body, GenerateAnswer, timeout_s=timeout_s)
+
+    def stream_generate(
+        self,
+        model: str = "",
+        prompt: str = "",
+        *,
+        suffix: str | None = None,
+        system: str | None = None,
+        template: str | None = None,
+        context: Sequence[int] | None = None,
+        raw: bool | None = None,
+        images: Sequence[Image] = (),
+        format: Format | None = None,  # noqa: A002 - the server's name for it
+        options: Options | Mapping[str, Any] | None = None,
+        think: Think | None = None,
+        keep_alive: float | str | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
+        truncate: bool | None = None,
+        shift: bool | None = None,
+        silence_s: float | None = None,
+    ) -> AsyncGenerator[GenerateAnswer, None]:
+        """Go on from a prompt piece by piece: :meth:`generate`, in the manner of :meth:`stream_chat`."""
+        body = generate_body(
+            {"model": model, "prompt": prompt, "suffix": suffix, "system": system, "template": template}
+            | {"context": context, "raw": raw, "options": options, "think": think, "keep_alive": keep_alive}
+            | {
+                "logprobs": logprobs,
+                "top_logprobs": top_logprobs,
+                "truncate": truncate,
+                "shift": shift,
+                "stream": True,
+            },
+            images,
+            format,
+        )
+        return self._infer_stream("/api/generate", body, GenerateAnswer, _done, silence_s=silence_s)
+
+    async def embed(
+        self,
+        model: str = "",
+        input: str | Sequence[str] = "",  # noqa: A002 - the server's name for it
+        *,
+        truncate: bool | None = None,
+        dimensions: int | None = None,
+        keep_alive: float | str | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> EmbedAnswer:
+        """Turn a text, or each of several, into a vector of length 1; nothing to turn loads the model.
+
+        ``truncate=False`` refuses texts that are too long; ``dimensions`` shortens the vectors. Raises ModelNotFound,
+        and Refused with ``Reason.NOT_CAPABLE`` for a model that gives none.
+        """
+        texts = input if isinstance(input, str) else list(input)
+        members: dict[str, object] = {"model": model, "input": texts, "truncate": truncate}
+        members |= {"dimensions": dimensions, "keep_alive": keep_alive, "options": options}
+        return await self._infer("/api/embed", without_none(members), EmbedAnswer, timeout_s=timeout_s)
+
+    async def embeddings(
+        self,
+        model: str = "",
+        prompt: str = "",
+        *,
+        keep_alive: float | str | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> EmbeddingAnswer:
+        """Turn one text into a vector by the older route, for old servers; :meth:`embed` is the better one."""
+        body = without_none({"model": model, "prompt": prompt, "keep_alive": keep_alive, "options": options})
+        return await self._infer("/api/embeddings", body, EmbeddingAnswer, timeout_s=timeout_s)
+
+    async def _infer(self, path: str, body: Body, kind: type[W], *, timeout_s: float | None) -> W:
+        """Make one call to a model and wait for its whole answer. Every one goes through here."""
+        answer = await self._transport.call_slowly("POST", path, await _made(body), timeout_s=timeout_s)
+        return self._transport.parsed(answer, kind)
+
+    async def _infer_stream(
+        self, path: str, body: Body, kind: type[Piece], ended: Callable[[Piece], bool], *, silence_s: float | None
+    ) -> AsyncGenerator[Piece, None]:
+        """Make one call to a model and hand out its answer as it comes. Every one goes through here."""
+        said, thought = StringIO(), StringIO()
+        pieces = self._transport.stream(
+            path, await _made(body), kind, ended, read_timeout_s=silence_s, events=path.startswith("/v1/")
+        )
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    if said.tell() + thought.tell() < _MAX_PARTIAL_CHARS:
+                        said.write(piece.text)
+                        thought.write(piece.thought)
+                    yield piece
+        except (CutStream, InlineError) as error:
+            error.partial, error.partial_thought = said.getvalue(), thought.getvalue()
+            raise
+
     async def _get(self, path: str, timeout_s: float | None) -> Answer:
         return await self._transport.call("GET", path, timeout_s=timeout_s, idempotent=True)
 
 
-def _pulled(line: PullProgress) -> bool:
+def _succeeded(line: Progress) -> bool:
     return line.status == "success"
 
 
-def _without_none(members: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in members.items() if value is not None}
+def _done(answer: ChatAnswer | GenerateAnswer) -> bool:
+    return answer.done
+
+
+async def _made(body: Body) -> Mapping[str, object]:
+    return await asyncio.to_thread(body) if callable(body) else body
 
 
 def _headers(address: Address, headers: Mapping[str, str], api_key: str | None) -> dict[str, str]:

@@ -8,8 +8,8 @@
      ├─ Refused            an answer with an error status; ``status``, ``text``
      │   └─ ModelNotFound  404, and it is about a model
      ├─ ProtocolBroken     the answer is not Ollama's: HTML, no JSON, bad UTF-8, an endless line, a redirect
-     ├─ InlineError        a stream that began well carries an error line; ``text``
-     ├─ CutStream          the connection ended before the answer did
+     ├─ InlineError        a stream that began well carries an error line; ``text``, ``partial``
+     ├─ CutStream          the connection ended before the answer did; ``partial``
      └─ RegistryFailed     not the server but a registry, asked by ourselves, gave no use of an answer
 
 ``text`` is the server's own text, unshortened; ``title`` and ``hint`` are made for people from it, with JSON inside
@@ -93,17 +93,25 @@ class ProtocolBroken(OllamaError):
 
 
 class InlineError(OllamaError):
-    """A stream that began with status 200 carries an error line. ``text`` is the server's own."""
+    """A stream that began with status 200 carries an error line. ``text`` is the server's own.
+
+    ``partial`` is the text of an answer as far as it had come, ``partial_thought`` what the model had thought.
+    """
 
     def __init__(self, text: str) -> None:
         explanation = explain_inline(text)
         super().__init__(explanation.title, detail=shortened(text), hint=explanation.hint)
         self.text = text
         self.reason = explanation.reason
+        self.partial = ""
+        self.partial_thought = ""
 
 
 class CutStream(OllamaError):
-    """The connection ended before the answer did; what came before it has been handed out."""
+    """The connection ended before the answer did; what came before it has been handed out.
+
+    ``partial`` is the text of an answer as far as it had come, ``partial_thought`` what the model had thought.
+    """
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(
@@ -111,6 +119,8 @@ class CutStream(OllamaError):
             detail=detail,
             hint="The server may have been stopped: look whether it runs, and try again.",
         )
+        self.partial = ""
+        self.partial_thought = ""
 
 
 class RegistryFailed(OllamaError):

@@ -22,7 +22,7 @@ from launcher.ollama.errors import CutStream, ModelNotFound, NotRunning, Protoco
 from launcher.ollama.net import httpx
 from launcher.ollama.tls import trusted, trusting_nobody
 from launcher.ollama.transport import error_text, read_body, translated
-from launcher.ollama.wire import Number, Text, Wire, no_items
+from launcher.ollama.wire.fields import Number, Text, Wire, no_items
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 TIMEOUT_S = 6.0

@@ -31,7 +31,7 @@ from launcher.ollama.errors import (
 from launcher.ollama.lines import LineSplitter, TooLong
 from launcher.ollama.net import httpx
 from launcher.ollama.tls import trusted, trusting_nobody
-from launcher.ollama.wire import Wire
+from launcher.ollama.wire.fields import Wire
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """The largest single answer accepted: a verbose ``/api/show`` with a big vocabulary has some 10 MB."""
@@ -43,6 +43,7 @@ _FIRST_RETRY_S = 0.1
 _READ_OUT_S = 0.5
 _LEFT_OVER_BYTES = 1024 * 1024
 """More than any buffer between the socket and us holds when a connection is closed."""
+_DONE = b"[DONE]"
 _RETRIED_STATUSES = frozenset({502, 503, 504})
 
 W = TypeVar("W", bound=Wire)
@@ -149,11 +150,13 @@ class Transport:
         ended: Callable[[W], bool],
         *,
         read_timeout_s: float | None = None,
+        events: bool = False,
     ) -> AsyncGenerator[W, None]:
         """POST and hand out one value a line, until the one that ends the stream.
 
-        Raises CutStream when the connection ends before, InlineError for a line with an error. Closing the generator
-        closes the connection, which is how a request is cancelled.
+        ``events``: the lines are server-sent events, and the end is ``[DONE]``. Raises CutStream when the connection
+        ends before, InlineError for a line with an error. Closing the generator closes the connection, which is how a
+        request is cancelled.
         """
         parse = kind.model_validate_json
         splitter = LineSplitter()
@@ -166,6 +169,13 @@ class Transport:
                     async with _chunks(response) as chunks:
                         async for chunk in chunks:
                             for line in splitter.feed(chunk):
+                                if events:
+                                    line = _event(line)
+                                    if line == _DONE:
+                                        await _read_out(chunks)
+                                        return
+                                    if not line:
+                                        continue
                                 if b'"error"' in line:
                                     _raise_inline(line)
                                 value = parse(line)
@@ -173,7 +183,9 @@ class Transport:
                                 if ended(value):
                                     await _read_out(chunks)
                                     return
-                    line = splitter.rest()
+                    line = _event(splitter.rest()) if events else splitter.rest()
+                    if events and line == _DONE:
+                        return
                     if line:
                         _raise_inline(line)
                         value = parse(line)
@@ -352,6 +364,14 @@ async def _read_out(chunks: AsyncIterator[bytes]) -> None:
         async with asyncio.timeout(_READ_OUT_S):
             async for _ in chunks:
                 pass
+
+
+def _event(line: bytes) -> bytes:
+    """Return what a line of server-sent events carries; nothing for comments and names. What is none stays as it is."""
+    line = line.strip()
+    if line.startswith(b"data:"):
+        return line[5:].lstrip()
+    return b"" if line.startswith((b":", b"event:", b"id:", b"retry:")) else line
 
 
 def _raise_inline(line: bytes) -> None:

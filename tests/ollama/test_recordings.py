@@ -15,7 +15,7 @@ from launcher.ollama import (
     LoadAnswer,
     ModelNotFound,
     OllamaError,
-    PullProgress,
+    Progress,
     Reason,
     Refused,
     Running,
@@ -162,8 +162,8 @@ def call_of(recording: Recording) -> Call | None:
     return None
 
 
-async def pulled(client: Client, name: str, insecure: bool, limit: int | None = None) -> list[PullProgress]:
-    lines: list[PullProgress] = []
+async def pulled(client: Client, name: str, insecure: bool, limit: int | None = None) -> list[Progress]:
+    lines: list[Progress] = []
     async with aclosing(client.pull(name, insecure)) as stream:
         async for line in stream:
             lines.append(line)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import httpx
 import pytest
 
-from launcher.ollama import Client, CutStream, InlineError, ProtocolBroken, PullProgress, TimedOut
+from launcher.ollama import Client, CutStream, InlineError, Progress, ProtocolBroken, TimedOut
 from launcher.ollama.lines import MAX_LINE_BYTES
 from tests.support.raw_server import STREAM_HEAD, RawServer, answering, chunk
 from tests.support.replay import ReplayServer, load
@@ -26,14 +26,14 @@ SUCCESS = b'{"status":"success"}\n'
 END = b"0\r\n\r\n"
 
 
-async def collect(stream: AsyncGenerator[PullProgress, None], into: list[PullProgress]) -> None:
+async def collect(stream: AsyncGenerator[Progress, None], into: list[Progress]) -> None:
     async with aclosing(stream):
         async for line in stream:
             into.append(line)  # noqa: PERF401 - what came before an error counts
 
 
-async def pull_from(*pieces: bytes) -> list[PullProgress]:
-    lines: list[PullProgress] = []
+async def pull_from(*pieces: bytes) -> list[Progress]:
+    lines: list[Progress] = []
     async with RawServer(answering(*pieces)) as server, Client(server.address) as client:
         await collect(client.pull("m"), lines)
     return lines
@@ -41,10 +41,10 @@ async def pull_from(*pieces: bytes) -> list[PullProgress]:
 
 async def test_lines_come_as_they_were_recorded() -> None:
     recording = load("pull/mid")
-    lines: list[PullProgress] = []
+    lines: list[Progress] = []
     async with ReplayServer(recording) as server, Client(server.address) as client:
         await collect(client.pull("m"), lines)
-    expected = [PullProgress.model_validate_json(text) for _, text in recording.lines]
+    expected = [Progress.model_validate_json(text) for _, text in recording.lines]
     assert lines == expected
     assert lines[-1].status == "success"
 
@@ -83,7 +83,7 @@ async def test_lines_are_handed_out_before_the_next_is_sent() -> None:
 @pytest.mark.parametrize("name", ["pull/big-server-terminated", "pull/big-server-killed"])
 async def test_a_stream_cut_by_the_server_keeps_what_came(name: str) -> None:
     recording = load(name)
-    lines: list[PullProgress] = []
+    lines: list[Progress] = []
     async with ReplayServer(recording) as server, Client(server.address) as client:
         with pytest.raises(CutStream):
             await collect(client.pull("m"), lines)
@@ -103,7 +103,7 @@ async def test_what_follows_success_is_not_waited_for() -> None:
         raise ConnectionResetError
 
     async with RawServer(answer) as server, Client(server.address) as client:
-        lines: list[PullProgress] = []
+        lines: list[Progress] = []
         await collect(client.pull("m"), lines)
         assert [line.status for line in lines] == ["success"]
         await server.wait_closed()
@@ -143,7 +143,7 @@ async def test_breaking_out_of_aclosing_closes_the_connection() -> None:
 
 async def test_cancelling_the_task_closes_the_connection() -> None:
     async with ReplayServer(load("pull/big-closed")) as server, Client(server.address) as client:
-        lines: list[PullProgress] = []
+        lines: list[Progress] = []
         task = asyncio.create_task(collect(client.pull("m"), lines))
         await eventually(lambda: len(lines) >= 3)
         task.cancel()
@@ -155,7 +155,7 @@ async def test_cancelling_the_task_closes_the_connection() -> None:
 async def test_closing_the_client_ends_its_streams() -> None:
     async with ReplayServer(load("pull/big-closed")) as server:
         client = Client(server.address)
-        lines: list[PullProgress] = []
+        lines: list[Progress] = []
         task = asyncio.create_task(collect(client.pull("m"), lines))
         await eventually(lambda: lines)
         await client.aclose()
@@ -180,7 +180,7 @@ async def test_silence_is_bounded_when_asked() -> None:
         writer.write(STREAM_HEAD + chunk(FIRST))
         await reader.read()
 
-    lines: list[PullProgress] = []
+    lines: list[Progress] = []
     async with RawServer(answer) as server, Client(server.address) as client:
         with pytest.raises(TimedOut):
             await collect(client.pull("m", silence_s=0.05), lines)

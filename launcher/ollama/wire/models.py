@@ -1,76 +1,12 @@
-"""The server's answers as types, one to one with the wire (api/types.go, 0.33).
-
-Every member may be missing, null or unknown: servers of all ages answer, and none of that is a reason to fail. Frozen;
-parsed once at the edge. Nothing here is ever published: services turn it into values of ``domain``.
-"""
+"""The server itself and its models: version, installed, loaded, shown."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field
 
-FOREVER_YEARS = 100
-"""A time so far ahead means for ever: the server says it as a date about 292 years away (seen on 0.33.0-rc2)."""
-
-
-def no_text(value: object) -> object:
-    return "" if value is None else value
-
-
-def no_number(value: object) -> object:
-    return 0 if value is None else value
-
-
-def no_flag(value: object) -> object:
-    return False if value is None else value
-
-
-def no_items(value: object) -> object:
-    return () if value is None else value
-
-
-def no_members(value: object) -> object:
-    return {} if value is None else value
-
-
-_DATETIME = TypeAdapter(datetime, config=ConfigDict(defer_build=True))
-
-
-def _moment(value: object) -> datetime | None:
-    """Read RFC 3339 with nanoseconds; Go's zero time and what cannot be read are unknown."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = _DATETIME.validate_python(value)
-    except ValidationError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return None if moment.year <= 1 else moment
-
-
-def _end(value: object) -> datetime | None:
-    """Read a time at which something ends; for ever is None."""
-    moment = _moment(value)
-    return None if moment is None or moment.year >= datetime.now(UTC).year + FOREVER_YEARS else moment
-
-
-Text = Annotated[str, BeforeValidator(no_text)]
-Number = Annotated[int, BeforeValidator(no_number)]
-Flag = Annotated[bool, BeforeValidator(no_flag)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(no_items)]
-Members = Annotated[dict[str, Any], BeforeValidator(no_members)]
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
-End = Annotated[datetime | None, BeforeValidator(_end)]
-
-
-class Wire(BaseModel):
-    """What all answers share."""
-
-    # Built at first use: a command needs two or three of them, and all take 10 ms.
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=(), defer_build=True)
+from launcher.ollama.wire.fields import End, Members, Moment, Number, Text, Texts, Wire, no_items
 
 
 class VersionAnswer(Wire):
@@ -161,9 +97,9 @@ class ShownModel(Wire):
     messages: Annotated[tuple[dict[str, Any], ...], BeforeValidator(no_items)] = ()
     remote_model: Text = ""
     remote_host: Text = ""
-    model_info: Members = {}
+    model_info: Members = Field(default_factory=dict)
     """GGUF metadata; unless asked for verbosely, arrays are null."""
-    projector_info: Members = {}
+    projector_info: Members = Field(default_factory=dict)
     tensors: Annotated[tuple[Tensor, ...], BeforeValidator(no_items)] = ()
     capabilities: Texts = ()
     modified_at: Moment = None
@@ -181,23 +117,3 @@ class ShownModel(Wire):
         """The context the model was trained with, in tokens; None when not told."""
         value = self.model_info.get(f"{self.architecture}.context_length")
         return value if isinstance(value, int) else None
-
-
-class PullProgress(Wire):
-    """One line of ``/api/pull``. The server leaves zeros out: a missing ``completed`` means 0.
-
-    ``completed`` may fall (a failed part is rolled back), and the last line of a layer is usually below its ``total``.
-    """
-
-    status: Text = ""
-    digest: str | None = None
-    total: int | None = None
-    completed: int | None = None
-
-
-class LoadAnswer(Wire):
-    """The answer to a load or unload; ``done_reason`` is ``load`` or ``unload``."""
-
-    model: Text = ""
-    done: Flag = False
-    done_reason: Text = ""

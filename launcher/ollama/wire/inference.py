@@ -1,0 +1,164 @@
+"""What a model answers: chats, completions, embeddings. ``Message`` and its parts are also what is sent.
+
+A streamed answer comes as many of the same type, each with the next piece of text; the last has ``done`` and counts.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from launcher.ollama.wire.fields import Flag, Members, Moment, Text, Wire, no_items
+
+Image: TypeAlias = bytes | str | os.PathLike[str]
+"""The bytes of a picture, the path of its file, or Base64 as the wire has it."""
+
+
+class ToolCallFunction(Wire):
+    """Which function a model wants called, and with what."""
+
+    name: Text = ""
+    arguments: Members = Field(default_factory=dict)
+    """Always an object here; only the routes under ``/v1`` have it as text."""
+    index: int | None = None
+    """Which of several calls of one answer it is, from 0."""
+
+
+def _function(value: object) -> object:
+    return ToolCallFunction() if value is None else value
+
+
+class ToolCall(Wire):
+    """One call that a model asks for. It comes whole, never in pieces."""
+
+    id: Text = ""
+    """Goes back as ``tool_call_id`` with the result; empty where the model gives none."""
+    function: Annotated[ToolCallFunction, BeforeValidator(_function)] = Field(default_factory=ToolCallFunction)
+
+
+class Message(Wire):
+    """One message of a chat, as it is sent and as it comes back.
+
+    ::
+
+        Message(role="user", content="What is this?", images=(Path("cat.png"),))
+        Message(role="tool", tool_name="add", tool_call_id=call.id, content="3")
+    """
+
+    role: Text = ""
+    """``system``, ``user``, ``assistant`` or ``tool``."""
+    content: Text = ""
+    thinking: Text = ""
+    """What the model thought before it answered. May go back with an ``assistant`` message."""
+    images: Annotated[tuple[Image, ...], BeforeValidator(no_items)] = ()
+    tool_calls: Annotated[tuple[ToolCall, ...], BeforeValidator(no_items)] = ()
+    """May come with any line of a stream, the last included."""
+    tool_name: Text = ""
+    tool_call_id: Text = ""
+
+
+class TokenLogprob(Wire):
+    """How likely a token was: the natural logarithm of its probability, and of those that might have come instead."""
+
+    token: Text = ""
+    logprob: float | None = None
+    bytes: Annotated[tuple[int, ...], BeforeValidator(no_items)] = ()
+    """Its UTF-8; a token may be a part of a character only."""
+    top_logprobs: Annotated[tuple[TokenLogprob, ...], BeforeValidator(no_items)] = ()
+
+
+Logprobs = Annotated[tuple[TokenLogprob, ...], BeforeValidator(no_items)]
+
+
+class _Counted(Wire):
+    """What it took. Each figure is None when the server does not tell it; it leaves zeros out. Nanoseconds, tokens."""
+
+    total_duration: int | None = None
+    load_duration: int | None = None
+    prompt_eval_count: int | None = None
+    """Tokens of what was sent, after any cutting; those taken from a cache included."""
+    prompt_eval_duration: int | None = None
+    eval_count: int | None = None
+    """Tokens of the answer."""
+    eval_duration: int | None = None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """The speed of the answer; None when not told."""
+        return self.eval_count / self.eval_duration * 1e9 if self.eval_count and self.eval_duration else None
+
+
+class _Answer(_Counted):
+    model: Text = ""
+    """As it was asked for."""
+    remote_model: Text = ""
+    remote_host: Text = ""
+    """Set when it ran at ollama.com."""
+    created_at: Moment = None
+    done: Flag = False
+    done_reason: Text = ""
+    """``stop``, ``length``, ``load`` or ``unload``; empty when not told."""
+    logprobs: Logprobs = ()
+
+
+def _message(value: object) -> object:
+    return Message() if value is None else value
+
+
+class ChatAnswer(_Answer):
+    """``/api/chat``: a whole answer, or one piece of a streamed one."""
+
+    message: Annotated[Message, BeforeValidator(_message)] = Field(default_factory=Message)
+
+    @property
+    def text(self) -> str:
+        """The text of the message."""
+        return self.message.content
+
+    @property
+    def thought(self) -> str:
+        """What the model thought, as far as it is told."""
+        return self.message.thinking
+
+
+class GenerateAnswer(_Answer):
+    """``/api/generate``: a whole answer, or one piece of a streamed one."""
+
+    response: Text = ""
+    thinking: Text = ""
+    context: Annotated[tuple[int, ...], BeforeValidator(no_items)] = ()
+    """Tokens that a next call may take along to go on, in the last piece; the server calls that deprecated."""
+    tool_calls: Annotated[tuple[ToolCall, ...], BeforeValidator(no_items)] = ()
+
+    @property
+    def text(self) -> str:
+        """The text of the answer."""
+        return self.response
+
+    @property
+    def thought(self) -> str:
+        """What the model thought, as far as it is told."""
+        return self.thinking
+
+
+class LoadAnswer(Wire):
+    """The answer to a load or unload; ``done_reason`` is ``load`` or ``unload``."""
+
+    model: Text = ""
+    done: Flag = False
+    done_reason: Text = ""
+
+
+class EmbedAnswer(_Counted):
+    """``/api/embed``: a vector of length 1 for each text, in their order; none when nothing was sent."""
+
+    model: Text = ""
+    embeddings: Annotated[tuple[tuple[float, ...], ...], BeforeValidator(no_items)] = ()
+
+
+class EmbeddingAnswer(Wire):
+    """``/api/embeddings``, the older route: one vector of any length; empty when nothing was sent."""
+
+    embedding: Annotated[tuple[float, ...], BeforeValidator(no_items)] = ()
