@@ -7,9 +7,7 @@ The map of the house
 
     __main__.py      entry: the window, or the command line where a command is given
     core.py          builds and owns all services, without Qt
-    app.py           the window's composition root: first paint, then core, connects, runs, shuts down
-    wishes.py        what the wishes of pages and tray mean to the services
-    pages.py         the pages, made when they are first looked at, and connected
+    app/             the window's composition root: first paint, then core, connects, runs, shuts down
     loop.py          make_loop(): the one place that knows qasync
     tasks.py         TaskScope (owns one-shot tasks), run_blocking (owned worker threads)
     errors.py        the root of the error tree

@@ -18,7 +18,7 @@ _PLAIN_OPTIONS = {"--demo": "demo", "--hidden": "hidden"}
 def main() -> int:
     """Open the window or run one command; the return value is the exit code."""
     # Of the CPU time of a short command, looking for garbage takes 5 % while it imports and 10 % when it ends. What
-    # lasts longer turns the collector on (cli/run.py, app.py).
+    # lasts longer turns the collector on (cli/run.py, app/launcher.py).
     gc.disable()
     try:
         arguments = sys.argv[1:]
@@ -37,7 +37,7 @@ def main() -> int:
 def open_window(*, host: str | None = None, demo: bool = False, hidden: bool = False, pulls: Sequence[str] = ()) -> int:
     """Show the window, or raise the one that runs; returns the exit code when it has been quit."""
     try:
-        from launcher.app import main as run_window
+        from launcher.app.start import main as run_window
     except ImportError as error:
         if not (error.name or "").startswith("PySide6"):
             raise

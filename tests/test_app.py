@@ -26,9 +26,10 @@ from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QPlainTextEdit, QProgressBar, QPushButton, QSystemTrayIcon, QWidget
 
-from launcher import app as app_module
 from launcher import paths
-from launcher.app import Launcher
+from launcher.app import presence
+from launcher.app.front import Front
+from launcher.app.launcher import Launcher
 from launcher.domain.server import Owner, ServerState
 from launcher.domain.settings import Appearance
 from launcher.domain.transfer import Phase
@@ -98,10 +99,9 @@ class Open:
 
 @asynccontextmanager
 async def window(**options: Any) -> AsyncIterator[Open]:
-    """Open the window as the program does, and quit it at the end."""
-    app = QApplication.instance()
-    assert isinstance(app, QApplication)
-    launcher = Launcher(app, **options)
+    """Open the window as the program does, but for the first paint, and quit it at the end."""
+    front = new_front()
+    launcher = Launcher(front, **options)
     run = asyncio.create_task(launcher.run(), name="the window")
     opened = Open(launcher, run)
     try:
@@ -109,7 +109,13 @@ async def window(**options: Any) -> AsyncIterator[Open]:
         yield opened
     finally:
         await opened.quits()
-        app.removeEventFilter(launcher.events)
+        front.close()
+
+
+def new_front() -> Front:
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    return Front(app)
 
 
 def choose(launched: Launched, **settings: object) -> None:
@@ -195,9 +201,8 @@ async def test_a_click_on_stop_ends_the_process_and_one_on_start_makes_one(launc
 
 
 async def test_the_first_words_are_no_guess(launched: Launched) -> None:
-    app = QApplication.instance()
-    assert isinstance(app, QApplication)
-    launcher = Launcher(app)
+    front = new_front()
+    launcher = Launcher(front)
     try:
         label = launcher.window.findChild(QLabel, "server-state")
         assert label is not None
@@ -208,7 +213,7 @@ async def test_the_first_words_are_no_guess(launched: Launched) -> None:
         run = asyncio.create_task(launcher.run())
         launcher.quit()
         await run
-        app.removeEventFilter(launcher.events)
+        front.close()
 
 
 # --- starting and ending ----------------------------------------------------------------------------------------------
@@ -298,7 +303,7 @@ async def test_a_window_that_waits_for_a_tray_in_vain_is_shown(
     launched: Launched, monkeypatch: pytest.MonkeyPatch, expect_log: ExpectLog
 ) -> None:
     expect_log(r"raise\(\)")
-    monkeypatch.setattr(app_module, "_NO_TRAY_FOR_S", 0.2)
+    monkeypatch.setattr(presence, "_NO_TRAY_FOR_S", 0.2)
     choose(launched, close_to_tray=True)
     async with window(hidden=True) as opened:
         await opened.reaches(ServerState.RUNNING)
@@ -311,13 +316,14 @@ async def test_a_window_that_waits_for_a_tray_in_vain_is_shown(
 async def test_the_watchdog_ends_what_hangs(launched: Launched) -> None:
     program = (
         "import time\n"
-        "import launcher.app as app\n"
-        "app._WATCHDOG_S = 0.5\n"
+        "import launcher.app.launcher as run\n"
+        "import launcher.app.start as start\n"
+        "run._WATCHDOG_S = 0.5\n"
         "async def work(self):\n"
         "    self.quit()\n"
-        "app.Launcher._work = work\n"
-        "app.Launcher._hide_for_good = lambda self: time.sleep(60)\n"
-        "app.main()\n"
+        "run.Launcher._work = work\n"
+        "run.Launcher._hide_for_good = lambda self: time.sleep(60)\n"
+        "start.main()\n"
     )
     run = await run_blocking(
         lambda: subprocess.run([sys.executable, "-c", program], env=launched.environment, cwd=ROOT, timeout=30)

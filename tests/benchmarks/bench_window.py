@@ -89,10 +89,10 @@ _OURS = """
 import sys
 from launcher import __main__ as entry
 def open_window(**options):
-    from launcher import app
+    from launcher.app import start
     from launcher.ui.main_window import MainWindow
     {hook}
-    return app.main(**options)
+    return start.main(**options)
 entry.open_window = open_window
 sys.argv = ["ollama-launcher", {arguments}]
 sys.exit(entry.main())
@@ -102,7 +102,9 @@ BARE_RUN = _BARE.format(hook="")
 OURS_PAINT = _REPORT + _OURS.format(hook="MainWindow.paintEvent = report", arguments="")
 OURS_RUN = _OURS.format(hook="", arguments="")
 # Offscreen there is no tray, without which a hidden window comes back by itself.
-OURS_HIDDEN = _OURS.format(hook="app._NO_TRAY_FOR_S = 1e6", arguments='"--hidden"')
+OURS_HIDDEN = _OURS.format(
+    hook="from launcher.app import presence; presence._NO_TRAY_FOR_S = 1e6", arguments='"--hidden"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,11 +358,13 @@ def fill(who_models: Path) -> None:
 
 def lag_child(seconds: float) -> int:
     """Run the window in this process, with all that is going on, and print what the probe has seen on each page."""
-    from launcher.app import Launcher, make_application
+    from launcher.app.front import Front
+    from launcher.app.launcher import Launcher
+    from launcher.app.start import make_application
     from launcher.loop import make_loop
 
     app = make_application(sys.argv)
-    launcher = Launcher(app)
+    launcher = Launcher(Front(app))
 
     async def measure() -> dict[str, dict[str, float]]:
         await _until(lambda: _running(launcher), "the server runs")

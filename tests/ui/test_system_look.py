@@ -26,7 +26,7 @@ PROGRAM = """
 import json
 from PySide6.QtCore import QTimer, qVersion
 from PySide6.QtDBus import QDBusConnection, QDBusMessage, QDBusVariant, QDBusVirtualObject
-from launcher.app import make_application
+from launcher.app.start import make_application
 from launcher.ui.theme import Appearance, Theme
 
 WISHES = [("color-scheme", 1), ("color-scheme", 0), ("contrast", 1), ("contrast", 0)]

@@ -289,7 +289,7 @@ def test_the_application_stands_on_qts_own_style() -> None:
     """In a process of its own: there is one application to a process."""
     program = (
         "import sys\n"
-        "from launcher.app import make_application\n"
+        "from launcher.app.start import make_application\n"
         "app = make_application(['launcher'])\n"
         "sys.exit(0 if app.style().name() == 'fusion' else 1)\n"
     )

@@ -1,6 +1,6 @@
 """The pages of the window: made when they are first looked at, each connected to what its wishes mean.
 
-The first one is there before the first paint; the others are imported with the services.
+The first one is there with the first paint (:mod:`.front`); the others are imported with the services.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 from PySide6.QtCore import QCoreApplication, QObject
 from PySide6.QtWidgets import QWidget
 
+from launcher.app.front import Front
 from launcher.errors import LauncherError
 from launcher.tasks import TaskScope
-from launcher.ui.main_window import MainWindow
-from launcher.ui.pages.server import ServerPage
-from launcher.ui.store import Store
-from launcher.ui.theme import Theme
 
 if TYPE_CHECKING:
     from launcher.core import Core
@@ -42,20 +39,19 @@ P = TypeVar("P", bound=QWidget)
 class Pages:
     """``deeds`` has what each ``*_requested`` and ``*_changed`` of a page means, by its name."""
 
-    def __init__(
-        self, window: MainWindow, store: Store, theme: Theme, deeds: Mapping[str, Callable[..., object]]
-    ) -> None:
-        self._window = window
-        self._store = store
-        self._theme = theme
+    def __init__(self, front: Front, deeds: Mapping[str, Callable[..., object]]) -> None:
+        self._window = front.window
+        self._store = front.store
+        self._theme = front.theme
+        self._first = front.server_page
         self._deeds = deeds
         self._models: ModelsPage | None = None
         self._settings: SettingsPage | None = None
         self._log_watched = asyncio.Event()
 
-    def add_first(self) -> None:
-        page = self._made(ServerPage(self._store, self._theme))
-        self._window.add_page("server", _tr("Server"), "server", page)
+    def connect_first(self) -> None:
+        """Connect the page that is there already; before, it has nothing to wish for."""
+        self._made(self._first)
 
     def add_others(self, scope: TaskScope, core: Callable[[], Core | None]) -> None:
         """``core`` tells the services of now; ``scope`` owns what feeds a page."""
