@@ -723,6 +723,12 @@ def set_up(wanted: tuple[int, int] | None, locks: Sequence[str], consent: Callab
 
 
 def make_venv(venv: Path, python: Python) -> None:
+    if venv.is_symlink():
+        # --clear empties what the link leads to, which somebody keeps there for a reason.
+        raise SetupError(
+            f"{venv} is a link to {os.path.realpath(str(venv))}, which is not emptied.",
+            "Remove the link and start again, or make a folder of that name.",
+        )
     say(f"Making {venv.name} with Python {dotted(python.version)} ({python.path}).")
     command = [python.path, "-m", "venv", "--clear", str(venv)]
     if subprocess.run(command, env=child_environment(os.environ), stdout=sys.stderr, check=False).returncode != 0:

@@ -446,3 +446,21 @@ def test_the_checks_in_order() -> None:
 def test_ci_accepts_no_skips(value: str, strict: bool) -> None:
     pytest_command = bootstrap.checks("python", {"CI": value}, [])[-1]
     assert ("tests.support.no_skips" in pytest_command) is strict
+
+
+# --- making the environment --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_an_environment_that_is_a_link_is_never_emptied(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("")
+    (tmp_path / ".venv").symlink_to(elsewhere)
+
+    with pytest.raises(bootstrap.SetupError) as refused:
+        bootstrap.make_venv(tmp_path / ".venv", python())
+
+    assert str(elsewhere) in refused.value.title
+    assert refused.value.hint
+    assert (elsewhere / "precious").exists()
