@@ -68,6 +68,15 @@ def redact(text: str) -> str:
     return text
 
 
+def escaped(text: str) -> str:
+    r"""Spell out what steers a terminal or is invisible, as ``\x1b``: texts of servers and programs are anybody's."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text
+    )
+
+
 def report_unexpected(where: str, error: BaseException) -> None:
     """Treat an error like one that nobody caught: for whoever has caught it, and does not know what it is."""
     _report(where, error, error.__traceback__)
@@ -76,8 +85,8 @@ def report_unexpected(where: str, error: BaseException) -> None:
 def setup_logging(console: bool = False) -> Path | None:
     """Send everything of INFO and above to ``launcher.log``, and warnings to stderr too where ``console`` is asked for.
 
-    Returns the file, or None where it cannot be written: then there is none, which stderr is told once, and the
-    program goes on. May be called again; it then replaces what the first call set up.
+    Returns the file, or None where it cannot be written: then there is none, which stderr is told once (but not where
+    no home folder is known), and the program goes on. May be called again; it then replaces what the first call set up.
     """
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _OwnHandler)]:
@@ -91,7 +100,11 @@ def setup_logging(console: bool = False) -> Path | None:
     if console:
         root.addHandler(_ConsoleHandler())
     try:
-        path = paths.ensure_dir(paths.log_dir()) / LOG_NAME
+        folder = paths.log_dir()
+    except LauncherError:
+        return None  # no home: whoever cannot do without our folders says so
+    try:
+        path = paths.ensure_dir(folder) / LOG_NAME
         root.addHandler(_PrivateFileHandler(path))
     except LauncherError as error:
         _say(f"The launcher keeps no log. {error.title}")
@@ -121,10 +134,11 @@ def install_last_resort_handlers(
 
 
 class _Redacted(logging.Formatter):
-    """Format a record, its traceback included, without secrets."""
+    """Format a record, its traceback included, without secrets, and without what a terminal would obey."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        # Indented: no text from outside can pass for a line of its own.
+        return escaped(redact(super().format(record))).replace("\n", "\n  ")
 
 
 class _OwnHandler(logging.Handler):

@@ -181,6 +181,35 @@ def test_a_file_in_place_of_the_folder_is_said_and_survived(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        pytest.param("\x1b]0;title\x07 \x9b31m", "\\x1b]0;title\\x07 \\x9b31m", id="escape sequences"),
+        pytest.param("abc\u202ecba", "abc\\u202ecba", id="order of reading"),
+        pytest.param("one\rtwo", "one\\rtwo", id="carriage return"),
+        pytest.param("Größe 模型\t1", "Größe 模型\t1", id="letters stay"),
+        pytest.param("one\n2026-01-01 ERROR two", "one\n  2026-01-01 ERROR two", id="no line of its own"),
+    ],
+)
+def test_a_log_steers_no_terminal(said: str, written: str) -> None:
+    path = diagnostics.setup_logging()
+    assert path is not None
+    logging.getLogger("launcher.x").info("it said %s", said)
+
+    assert path.read_text(encoding="utf-8").endswith(f"it said {written}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="knows other folders")
+def test_without_a_home_there_is_no_log_and_no_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "LAUNCHER_STATE_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert diagnostics.setup_logging() is None
+    assert capsys.readouterr().err == ""
+
+
 def _set_up_in(folder: Path) -> Path | None:
     os.environ["LAUNCHER_STATE_DIR"] = str(folder)
     return diagnostics.setup_logging()

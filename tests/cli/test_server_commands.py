@@ -173,7 +173,7 @@ def test_no_home_is_a_sentence(launched: Launched) -> None:
     homeless = dict.fromkeys(("HOME", "LAUNCHER_STATE_DIR", "LAUNCHER_CONFIG_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"))
     ended = launched.run("status", changes=homeless)
     assert ended.code == 1
-    assert "home folder" in ended.err
+    assert ended.err.count("home folder") == 1
 
 
 def test_a_killed_starter_leaves_the_server_to_the_next(launched: Launched) -> None:
