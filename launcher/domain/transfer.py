@@ -51,6 +51,16 @@ class Phase(Enum):
     def ended(self) -> bool:
         return self in (Phase.DONE, Phase.FAILED)
 
+    @property
+    def going_on(self) -> bool:
+        """It runs, or will when its turn comes; what is paused waits for a person."""
+        return not self.ended and self is not Phase.PAUSED
+
+    @property
+    def running(self) -> bool:
+        """It is being worked on now."""
+        return self.going_on and self is not Phase.QUEUED
+
 
 class Trouble(Enum):
     """Why a download failed, as far as somebody may act on it."""

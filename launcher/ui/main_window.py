@@ -183,5 +183,5 @@ class MainWindow(QWidget):
 
     def _on_transfers_changed(self) -> None:
         if "downloads" in self._pages:
-            open_count = sum(1 for transfer in self._store.transfers if not transfer.phase.ended)
-            self.side_bar.show_count("downloads", open_count)
+            count = sum(1 for transfer in self._store.transfers if transfer.phase.going_on)
+            self.side_bar.show_count("downloads", count)

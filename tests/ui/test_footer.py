@@ -72,7 +72,7 @@ def test_a_footer_built_late_shows_what_is_known(store: Store, theme: Theme, qtb
 def test_one_download_has_name_part_and_bar(footer: Footer, store: Store, make_transfer) -> None:
     store.put((make_transfer(permille=624, rate_bps=48.2e6), make_transfer("mistral:7b", Phase.QUEUED)))
 
-    assert _words(footer, "footer-downloads") == "llama3.2:3b 62 %, Downloading"
+    assert _words(footer, "footer-downloads") == "llama3.2:3b 62 %, Downloading, 1 queued"
     assert _words(footer, "footer-rate") == "48 MB/s ↓"
     assert (_bar(footer).value(), _bar(footer).maximum(), _bar(footer).isVisible()) == (624, 1000, True)
     assert _bar(footer).accessibleName()
@@ -94,6 +94,13 @@ def test_several_downloads_are_counted_and_summed(footer: Footer, store: Store, 
     assert _words(footer, "footer-downloads") == "2 downloads"
     assert _bar(footer).value() == 750
     assert _words(footer, "footer-rate") == "3.0 MB/s ↓"
+
+
+def test_the_figure_is_that_of_the_side_bar(footer: Footer, store: Store, make_transfer) -> None:
+    phases = (Phase.PULLING, Phase.STALLED, Phase.QUEUED, Phase.PAUSED, Phase.FAILED, Phase.DONE)
+    store.put(tuple(make_transfer(f"m{number}:1b", phase) for number, phase in enumerate(phases)))
+
+    assert _words(footer, "footer-downloads") == "3 downloads"
 
 
 def test_several_are_never_all_done_before_they_are(footer: Footer, store: Store, make_transfer) -> None:

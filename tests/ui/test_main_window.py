@@ -142,6 +142,8 @@ def test_a_page_may_be_built_when_it_is_first_shown(window: MainWindow, qtbot) -
 def test_downloads_show_their_count(window: MainWindow, store: Store, make_transfer) -> None:
     entry = window.findChild(QPushButton, "downloads-page-button")
     store.put((make_transfer(), make_transfer("b:1", Phase.QUEUED), make_transfer("c:1", Phase.DONE)))
+    # What is paused waits for a person, and is none of what goes on.
+    store.put((*store.transfers, make_transfer("d:1", Phase.PAUSED)))
     assert entry.text().split() == ["Downloads", "2"]
     assert entry.accessibleName().split() == ["Downloads", "2"]
 

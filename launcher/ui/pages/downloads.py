@@ -185,8 +185,7 @@ class DownloadsPage(QWidget):
         transfer = self.current
         self.detail.show_transfer(transfer)
         phase = transfer.phase if transfer is not None else None
-        running = phase is not None and not phase.ended and phase is not Phase.PAUSED
-        self._pause_action.setEnabled(running)
+        self._pause_action.setEnabled(phase is not None and phase.going_on)
         self._resume_action.setEnabled(phase in (Phase.PAUSED, Phase.FAILED))
         self._dismiss_action.setEnabled(phase is not None)
         self._copy_action.setEnabled(phase is not None)
@@ -240,10 +239,10 @@ class DownloadsPage(QWidget):
         transfer = self.current
         if transfer is None:
             return
-        if transfer.phase.ended or transfer.phase is Phase.PAUSED:
-            self.dismiss_requested.emit(transfer.model)
-        else:
+        if transfer.phase.going_on:
             self.cancel_requested.emit(transfer.model)
+        else:
+            self.dismiss_requested.emit(transfer.model)
 
     def _on_copy(self) -> None:
         if self.current is not None:

@@ -11,8 +11,8 @@ from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
-from launcher.domain.transfer import Phase, Transfer
-from launcher.ui.phrases import exposed_words, phase_phrase, server_phrase, transfer_words, version_words
+from launcher.domain.transfer import Transfer
+from launcher.ui.phrases import SEPARATOR, exposed_words, phase_phrase, server_phrase, transfer_words, version_words
 from launcher.ui.shapes import StateShape
 from launcher.ui.store import Store
 from launcher.ui.theme import Role, Theme
@@ -22,7 +22,6 @@ from launcher.ui.widgets.progress import ThinProgressBar
 from launcher.ui.widgets.state_shape import StateShapeWidget
 
 _BAR_WIDTH = 120
-_RESTING = (Phase.QUEUED, Phase.PAUSED)
 
 
 class _Part(QPushButton):
@@ -147,32 +146,35 @@ class Footer(QFrame):
         self._fit()
 
     def _on_transfers_changed(self) -> None:
-        running = [each for each in self._store.transfers if not each.phase.ended and each.phase not in _RESTING]
+        running = [each for each in self._store.transfers if each.phase.running]
+        waiting = sum(1 for each in self._store.transfers if each.phase.going_on) - len(running)
         if not running:
             self._downloads.show_words("")
             self._rate.show_words("")
             self._fit()
             return
         if len(running) == 1:
-            self._show_one(running[0])
+            self._show_one(running[0], waiting)
         else:
-            self._show_several(running)
+            self._show_several(running, waiting)
         rates = [each.rate_bps for each in running if each.rate_bps is not None]
         self._rate.show_words(self.tr("{rate} ↓").format(rate=rate_text(sum(rates))) if rates else "")
         self._fit()
 
-    def _show_one(self, transfer: Transfer) -> None:
+    def _show_one(self, transfer: Transfer, waiting: int) -> None:
         phrase = phase_phrase(transfer.phase)
         if transfer.permille is None:
             words = spoken = self.tr("{model}: {phase}").format(model=transfer.model, phase=phrase.words)
         else:
             words = self.tr("{model} {part}").format(model=transfer.model, part=percent_text(transfer.permille))
             spoken = f"{words}, {transfer_words(transfer)}"
-        self._downloads.show_words(words, spoken)
+        queued = (self.tr("{count} queued").format(count=count_text(waiting)),) if waiting else ()
+        self._downloads.show_words(SEPARATOR.join((words, *queued)), ", ".join((spoken, *queued)))
         self._show_bar(transfer.permille, phrase.role, moving=phrase.moving)
 
-    def _show_several(self, running: list[Transfer]) -> None:
-        words = self.tr("{count} downloads").format(count=count_text(len(running)))
+    def _show_several(self, running: list[Transfer], waiting: int) -> None:
+        # The figure of the side bar: what waits for its turn goes on, too.
+        words = self.tr("{count} downloads").format(count=count_text(len(running) + waiting))
         permille: int | None = None
         if all(each.total_bytes and not each.total_is_so_far for each in running):
             total_bytes = sum(each.total_bytes or 0 for each in running)

@@ -18,8 +18,6 @@ from launcher.ui.widgets.progress import ThinProgressBar
 
 MOST_ROWS = 3
 
-_RESTING = (Phase.QUEUED, Phase.PAUSED)
-
 
 class TransferRow(QWidget):
     """One download: name, words, the way to stop it, and its bar."""
@@ -91,7 +89,7 @@ class DownloadsCard(Card):
 
     def show_transfers(self, transfers: Sequence[Transfer]) -> bool:
         """Tell whether rows have come."""
-        running = [each for each in transfers if not each.phase.ended and each.phase not in _RESTING]
+        running = [each for each in transfers if each.phase.running]
         shown = running[:MOST_ROWS]
         names = [each.model for each in shown]
         for name in [name for name in self._rows if name not in names]:

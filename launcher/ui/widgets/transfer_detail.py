@@ -97,7 +97,7 @@ class TransferDetail(Card):
         self._detail.setText(" ".join(detail.split()))
         self._detail.setVisible(bool(detail))
         for button, shown in (
-            (self._pause, not phase.ended and phase is not Phase.PAUSED),
+            (self._pause, phase.going_on),
             (self._resume, phase is Phase.PAUSED),
             (self._retry, phase is Phase.FAILED),
             (self._show, phase is Phase.DONE),
