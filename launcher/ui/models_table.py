@@ -47,6 +47,8 @@ SORT_ROLE = Qt.ItemDataRole.UserRole + 1
 
 Index = QModelIndex | QPersistentModelIndex
 _ROOT = QModelIndex()
+_ARROWS = {False: "↑", True: "↓"}
+"""By whether the order is a descending one."""
 _EVERYTHING_CAN = "completion"
 """The capability that says nothing: nearly every model has it."""
 
@@ -251,6 +253,10 @@ class ModelsTableModel(QAbstractTableModel):
         """The longest that the column of ages has to say."""
         return _tr("{count} months ago").format(count=count_text(12))
 
+    def longest_title(self, column: Column) -> str:
+        """The title of a column when it is the one that is sorted by."""
+        return f"{self._titles[column]} {_ARROWS[self._descending]}"
+
     def show_models(self, models: Models | None) -> None:
         """Bring the rows up to date; what is not known is not shown."""
         installed = models.installed if models is not None else None
@@ -310,6 +316,7 @@ class ModelsTableModel(QAbstractTableModel):
             return
         self._column, self._descending = column, order is Qt.SortOrder.DescendingOrder
         self._arrange()
+        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(Column) - 1)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         entry = self.entry_at(index)
@@ -338,9 +345,15 @@ class ModelsTableModel(QAbstractTableModel):
         if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(Column):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return "" if section == Column.STATE else self._titles[section]
+            title = "" if section == Column.STATE else self._titles[section]
+            # In the words: the style's arrow stands at the far end of a column, whose title begins at the near one.
+            return f"{title} {_ARROWS[self._descending]}".strip() if section == self._column else title
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return self._titles[section]
+            title = self._titles[section]
+            if section != self._column:
+                return title
+            words = _tr("{title}, descending") if self._descending else _tr("{title}, ascending")
+            return words.format(title=title)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             side = Qt.AlignmentFlag.AlignRight if section == Column.SIZE else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter
@@ -486,7 +499,8 @@ class ModelDelegate(QStyledItemDelegate):
                     pill_size(self._small, words),
                     inner,
                 )
-                paint_pill(painter, place, words, theme, role)
+                framed = bool(state & QStyle.StateFlag.State_Selected)
+                paint_pill(painter, place, words, theme, role, framed=framed)
         else:
             painter.setFont(self._plain_font)
             painter.setPen(theme.color(Role.TEXT if column == Column.SIZE else Role.TEXT_SECOND))

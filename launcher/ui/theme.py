@@ -286,6 +286,8 @@ class Theme(QObject):
             font = self.font(kind)
             size = f"{font.pixelSize()}px" if font.pixelSize() > 0 else f"{font.pointSizeF():.2f}pt"
             values["size_" + kind.value.replace("-", "_")] = size
+        # In high contrast the ground of a bar is that of what it stands on: a frame tells how long it is.
+        values["bar_frame"] = f"1px solid {self.color(Role.TEXT).name()}" if self._high_contrast else "none"
         # What a style sheet draws from a file cannot be tinted: the tick lies there twice, the arrow suits both.
         values["icons"] = resource("icons").as_posix()
         values["tick"] = "tick-light" if self.color(Role.ON_ACCENT).lightness() > 127 else "tick-dark"

@@ -216,7 +216,7 @@ def test_copy_takes_the_selection_or_all_that_is_shown(page: LogPage, qtbot) -> 
     cursor.setPosition(0)
     cursor.setPosition(7, QTextCursor.MoveMode.KeepAnchor)
     page.text.setTextCursor(cursor)
-    assert page.copy_button.text() == "Copy selection"
+    assert page.copy_button.text().strip() == "Copy selection"
     qtbot.mouseClick(page.copy_button, Qt.MouseButton.LeftButton)
     assert QGuiApplication.clipboard().text() == "one\ntwo"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import shiboken6
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QPushButton, QWidget
@@ -344,3 +344,17 @@ def test_everything_has_a_name(page: ModelsPage) -> None:
 
 def test_names_are_never_mark_up(page: ModelsPage) -> None:
     assert all(label.textFormat() is Qt.TextFormat.PlainText for label in page.findChildren(QLabel))
+
+
+def test_a_click_on_a_title_sorts_and_another_turns_the_order(page: ModelsPage, qtbot: Any) -> None:
+    header = page.view.header()
+    assert not header.isSortIndicatorShown(), "the arrow of the style stands far from the title"
+    middle = QPoint(header.sectionViewportPosition(Column.NAME) + 30, header.height() // 2)
+    titles = []
+    for _ in range(2):
+        qtbot.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=middle)
+        names = [page.table_model.index(row, 0).data() for row in range(page.table_model.rowCount())]
+        titles.append((page.table_model.headerData(Column.NAME, Qt.Orientation.Horizontal), names))
+    (first, there), (second, back) = titles
+    assert {first, second} == {"Model ↑", "Model ↓"}
+    assert there == back[::-1]

@@ -256,3 +256,19 @@ def test_the_second_line_leaves_out_what_is_not_known(qapp: QApplication) -> Non
 )
 def test_rows_are_joined_to_runs(rows: list[int], expected: list[tuple[int, int]]) -> None:
     assert runs(rows) == expected
+
+
+def test_the_title_says_what_it_is_sorted_by(model: ModelsTableModel) -> None:
+    told: list[int] = []
+    model.headerDataChanged.connect(lambda *_: told.append(1))
+    role = Qt.ItemDataRole.AccessibleTextRole
+
+    model.sort(Column.SIZE, Qt.SortOrder.DescendingOrder)
+    assert model.headerData(Column.SIZE, Qt.Orientation.Horizontal) == "Size ↓"
+    assert model.headerData(Column.SIZE, Qt.Orientation.Horizontal, role) == "Size, descending"
+    assert model.headerData(Column.NAME, Qt.Orientation.Horizontal) == "Model"
+
+    model.sort(Column.NAME, Qt.SortOrder.AscendingOrder)
+    assert model.headerData(Column.SIZE, Qt.Orientation.Horizontal) == "Size"
+    assert model.headerData(Column.NAME, Qt.Orientation.Horizontal) == "Model ↑"
+    assert len(told) == 2

@@ -49,6 +49,8 @@ MOST_LINES = 20_000
 _BATCH = 1_000
 """Lines put on screen within one frame: what comes at once when the page is opened is spread over several."""
 _FILTER_AFTER_MS = 120
+_BESIDE_ICON = " "
+"""The style leaves 4 px between the icon of a button and its words, whatever their size."""
 
 _LEVEL_WITHIN = 80
 """Where the level stands: right behind the time (log/slog's text form, seen on 0.33.0-rc2)."""
@@ -287,7 +289,7 @@ class LogPage(QWidget):
         self.text.setVisible(shown)
 
     def _button(self, name: str, words: str) -> QPushButton:
-        button = QPushButton(words)
+        button = QPushButton(_BESIDE_ICON + words)
         button.setObjectName(name)
         button.setAccessibleName(words)
         return button
@@ -316,7 +318,7 @@ class LogPage(QWidget):
 
     def _on_selection_changed(self, selected: bool) -> None:
         words = self.tr("Copy selection") if selected else self.tr("Copy all")
-        self.copy_button.setText(words)
+        self.copy_button.setText(_BESIDE_ICON + words)
         self.copy_button.setAccessibleName(words)
 
     def _on_find(self) -> None:

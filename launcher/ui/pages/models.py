@@ -338,6 +338,7 @@ class ModelsPage(QWidget):
                 column, QHeaderView.ResizeMode.Stretch if stretch else QHeaderView.ResizeMode.Fixed
             )
         view.setSortingEnabled(True)
+        header.setSortIndicatorShown(False)
         view.sortByColumn(Column.CHANGED, Qt.SortOrder.DescendingOrder)
         view.viewport().installEventFilter(self)
         view.selectionModel().selectionChanged.connect(self._on_selection_changed)
@@ -353,9 +354,7 @@ class ModelsPage(QWidget):
         }
         widths = {Column.STATE: delegate.pill_width_for([self.tr("Loaded"), *(work_words(work) for work in Work)])}
         for column, texts in samples.items():
-            # The three spaces are the room of the arrow that tells the order.
-            title = str(self.table_model.headerData(column, Qt.Orientation.Horizontal)) + "   "
-            widths[column] = delegate.width_for((*texts, title))
+            widths[column] = delegate.width_for((*texts, self.table_model.longest_title(column)))
         for column, width in widths.items():
             header.resizeSection(column, width)
         room = self.view.viewport().width() - self.fontMetrics().averageCharWidth() * _NAME_CHARACTERS

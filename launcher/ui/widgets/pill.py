@@ -1,7 +1,7 @@
 """A pill: one or two words about a row on a tinted ground, painted in lists and as a widget.
 
 Its ground is a shade of its colour, so that the words keep their contrast in light and dark; in high contrast it is a
-frame.
+frame. Where it lies on what is selected it has both: the two grounds are too much alike.
 """
 
 # ruff: noqa: N802 - Qt names the methods that it calls
@@ -33,17 +33,14 @@ def pill_ground(theme: Theme, role: Role) -> QColor:
     return QColor(*parts)
 
 
-def paint_pill(painter: QPainter, rect: QRect, words: str, theme: Theme, role: Role) -> None:
-    """Paint ``words`` in a pill that fills ``rect``, in the small type."""
+def paint_pill(painter: QPainter, rect: QRect, words: str, theme: Theme, role: Role, *, framed: bool = False) -> None:
+    """Paint ``words`` in a pill that fills ``rect``, in the small type; ``framed`` where it lies on a tinted ground."""
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     frame = QRectF(rect).adjusted(0.5, 0.5, -0.5, -0.5)
-    if theme.high_contrast:
-        painter.setPen(QPen(theme.color(role), 1))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-    else:
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(pill_ground(theme, role))
+    framed = framed or theme.high_contrast
+    painter.setPen(QPen(theme.color(role), 1) if framed else Qt.PenStyle.NoPen)
+    painter.setBrush(Qt.BrushStyle.NoBrush if theme.high_contrast else pill_ground(theme, role))
     painter.drawRoundedRect(frame, frame.height() / 2, frame.height() / 2)
     painter.setFont(theme.font(TextKind.SECOND))
     painter.setPen(theme.color(role))
