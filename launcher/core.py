@@ -23,13 +23,14 @@ from launcher import paths
 from launcher.domain.address import Address
 from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus, Sighting, offers
-from launcher.domain.settings import OnQuit
+from launcher.domain.settings import OnQuit, Settings
 from launcher.domain.transfer import Transfer
 from launcher.downloads import Downloads
 from launcher.environment import self_command
 from launcher.errors import LauncherError, StorageError
 from launcher.library import Library
 from launcher.ollama import Client
+from launcher.ollama.tls import trusted
 from launcher.server import identity
 from launcher.server.control import ServerControl, Timing
 from launcher.server.find import Binary, find_binary
@@ -40,6 +41,7 @@ from launcher.server.models_folder import models_folder
 from launcher.server.record import RecordFile
 from launcher.server.supervisor import RestartPolicy, Supervisor
 from launcher.settings import SettingsStorage
+from launcher.tasks import run_blocking
 
 Snapshot = ServerStatus | Models | tuple[Transfer, ...]
 
@@ -66,6 +68,40 @@ def choose_address(host: str | None, setting: str, environ: Mapping[str, str]) -
     if host is not None:
         return Chosen(Address.parse(host), by_option=True)
     return Chosen(Address.parse(setting or environ.get("OLLAMA_HOST", "")), by_option=False)
+
+
+@asynccontextmanager
+async def open_client(
+    host: str | None = None,
+    *,
+    report: Callable[[LauncherError], None] = _to_nobody,
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[Client]:
+    """Connect to the chosen server, for whoever needs nothing else: no folder of ours has to be there.
+
+    Without a home there are no settings, and ``host``, OLLAMA_HOST or the default decide. Raises InvalidAddress.
+    """
+    environ = os.environ if environ is None else environ
+    try:
+        settings = _load_settings(report).current
+    except StorageError:
+        settings = Settings()
+    async with await _make_client(choose_address(host, settings.address, environ).address) as client:
+        yield client
+
+
+def _load_settings(report: Callable[[LauncherError], None]) -> SettingsStorage:
+    settings = SettingsStorage(paths.config_dir() / "settings.json")
+    for notice in settings.load():
+        report(StorageError(notice.title, detail=notice.detail, hint=notice.hint))
+    return settings
+
+
+async def _make_client(address: Address) -> Client:
+    if address.scheme == "https":
+        # Made once a process, and for long enough to be felt: 40 ms, 200 ms where the disk is slow.
+        await run_blocking(trusted)
+    return Client(address)
 
 
 def _find(settings: SettingsStorage, environ: Mapping[str, str]) -> Binary | None:
@@ -224,9 +260,7 @@ async def open_core(
     """
     environ = os.environ if environ is None else environ
     if settings is None:
-        settings = SettingsStorage(paths.config_dir() / "settings.json")
-        for notice in settings.load():
-            report(StorageError(notice.title, detail=notice.detail, hint=notice.hint))
+        settings = _load_settings(report)
     stored = settings
     find: Callable[[], Binary | None]
     if demo:
@@ -236,7 +270,7 @@ async def open_core(
     else:
         chosen = choose_address(host, settings.current.address, environ)
         find = partial(_find, stored, environ)
-    async with Client(chosen.address) as client:
+    async with await _make_client(chosen.address) as client:
         core = Core(
             settings=stored,
             chosen=chosen,

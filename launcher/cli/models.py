@@ -22,7 +22,7 @@ from launcher.domain.units import format_bytes
 from launcher.errors import InvalidInput, LauncherError
 
 if TYPE_CHECKING:
-    from launcher.core import Core
+    from launcher.ollama import Client
 
 _READ_WITHIN_S = 5.0
 """Lists and descriptions come at once, also from a busy server: somebody who waits for them is told sooner."""
@@ -42,7 +42,7 @@ class SameName(InvalidInput):
 @shared_options
 def list_models(session: Session) -> int:
     """List the installed models, newest first, and which of them are in memory."""
-    return _with_core(session, lambda core: _list(session, core))
+    return _with_client(session, lambda client: _list(session, client))
 
 
 @click.command(short_help="Tell what a model is.")
@@ -51,7 +51,7 @@ def list_models(session: Session) -> int:
 def show(session: Session, name: str) -> int:
     """Tell what a model is and can do."""
     parsed = ModelName.parse(name)
-    return _with_core(session, lambda core: _each(session, [parsed], lambda name: _show(session, core, name)))
+    return _with_client(session, lambda client: _each(session, [parsed], lambda name: _show(session, client, name)))
 
 
 @click.command("rm", short_help="Remove models.")
@@ -60,7 +60,7 @@ def show(session: Session, name: str) -> int:
 def remove(session: Session, names: tuple[str, ...]) -> int:
     """Remove models from the disk; those in memory are unloaded first."""
     parsed = [ModelName.parse(name) for name in names]
-    return _with_core(session, lambda core: _each(session, parsed, lambda name: _remove(session, core, name)))
+    return _with_client(session, lambda client: _each(session, parsed, lambda name: _remove(session, client, name)))
 
 
 @click.command("cp", short_help="Give a model a second name.")
@@ -71,8 +71,8 @@ def remove(session: Session, names: tuple[str, ...]) -> int:
 def copy(session: Session, source: str, destination: str, overwrite: bool) -> int:
     """Give a model a second name. No data is copied."""
     names = ModelName.parse(source), ModelName.parse(destination)
-    return _with_core(
-        session, lambda core: _each(session, names[:1], lambda _: _copy(session, core, *names, overwrite=overwrite))
+    return _with_client(
+        session, lambda client: _each(session, names[:1], lambda _: _copy(session, client, *names, overwrite=overwrite))
     )
 
 
@@ -84,7 +84,9 @@ def load(session: Session, name: str, keep_alive: str | None) -> int:
     """Load a model into memory, so that the first answer comes at once."""
     parsed = ModelName.parse(name)
     stay = None if keep_alive is None else _keep_alive(keep_alive)
-    return _with_core(session, lambda core: _each(session, [parsed], lambda name: _load(session, core, name, stay)))
+    return _with_client(
+        session, lambda client: _each(session, [parsed], lambda name: _load(session, client, name, stay))
+    )
 
 
 @click.command(short_help="Take a model out of memory.")
@@ -93,16 +95,18 @@ def load(session: Session, name: str, keep_alive: str | None) -> int:
 def unload(session: Session, name: str) -> int:
     """Take a model out of memory and wait until it is gone; it stays installed."""
     parsed = ModelName.parse(name)
-    return _with_core(session, lambda core: _each(session, [parsed], lambda name: _unload_command(session, core, name)))
+    return _with_client(
+        session, lambda client: _each(session, [parsed], lambda name: _unload_command(session, client, name))
+    )
 
 
-def _with_core(session: Session, command: Callable[[Core], Awaitable[int]]) -> int:
+def _with_client(session: Session, command: Callable[[Client], Awaitable[int]]) -> int:
     async def body() -> int:
-        from launcher.core import open_core
+        from launcher.core import open_client
 
-        async with open_core(host=session.host, report=tell_notice) as core:
-            warn_of_address(core.address)
-            return await command(core)
+        async with open_client(session.host, report=tell_notice) as client:
+            warn_of_address(client.address)
+            return await command(client)
 
     return run(body)
 
@@ -131,13 +135,11 @@ async def _each(session: Session, names: Sequence[ModelName], command: Callable[
     return code
 
 
-async def _list(session: Session, core: Core) -> int:
+async def _list(session: Session, client: Client) -> int:
     from launcher.actions.in_memory import model_key
     from launcher.library import installed_model, loaded_model
 
-    tags, ps = await asyncio.gather(
-        core.client.tags(timeout_s=_READ_WITHIN_S), core.client.ps(timeout_s=_READ_WITHIN_S)
-    )
+    tags, ps = await asyncio.gather(client.tags(timeout_s=_READ_WITHIN_S), client.ps(timeout_s=_READ_WITHIN_S))
     installed = [installed_model(model) for model in tags.models]
     loaded = [loaded_model(model) for model in ps.models]
     loaded_keys = {model_key(model.name) for model in loaded}
@@ -182,8 +184,8 @@ def _listed_row(model: InstalledModel, loaded: LoadedModel | None, now_s: float)
     )
 
 
-async def _show(session: Session, core: Core, name: ModelName) -> None:
-    answer = await core.client.show(name.display, timeout_s=_READ_WITHIN_S)
+async def _show(session: Session, client: Client, name: ModelName) -> None:
+    answer = await client.show(name.display, timeout_s=_READ_WITHIN_S)
     if session.as_json:
         output.fact({"name": name.display, **answer.model_dump(mode="json", exclude={"tensors"})})
         return
@@ -216,21 +218,23 @@ def _whole(value: object) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-async def _remove(session: Session, core: Core, name: ModelName) -> None:
+async def _remove(session: Session, client: Client, name: ModelName) -> None:
     from launcher.actions.delete_models import delete_model
 
-    await delete_model(core.client, name.display)
+    await delete_model(client, name.display)
     if session.as_json:
         output.fact({"model": name.display, "removed": True})
     else:
         output.say(f"{name.display} is removed.")
 
 
-async def _copy(session: Session, core: Core, source: ModelName, destination: ModelName, *, overwrite: bool) -> None:
+async def _copy(
+    session: Session, client: Client, source: ModelName, destination: ModelName, *, overwrite: bool
+) -> None:
     from launcher.actions.in_memory import model_key
     from launcher.ollama.errors import ModelNotFound
 
-    tags = await core.client.tags(timeout_s=_READ_WITHIN_S)
+    tags = await client.tags(timeout_s=_READ_WITHIN_S)
     digests = {model_key(model.name): model.digest for model in tags.models}
     if source.key == destination.key:
         if source.key not in digests:
@@ -245,35 +249,35 @@ async def _copy(session: Session, core: Core, source: ModelName, destination: Mo
                 f"There is another model with the name {destination.display}.",
                 hint="Choose another name, or use --overwrite.",
             )
-    await core.client.copy(source.display, destination.display)
+    await client.copy(source.display, destination.display)
     if session.as_json:
         output.fact({"model": destination.display, "copied_from": source.display})
     else:
         output.say(f"{destination.display} is a copy of {source.display}.")
 
 
-async def _load(session: Session, core: Core, name: ModelName, keep_alive: int | str | None) -> None:
+async def _load(session: Session, client: Client, name: ModelName, keep_alive: int | str | None) -> None:
     from launcher.actions.in_memory import find_loaded
 
     if output.on_terminal():
         output.remark(f"Loading {name.display} …")
     # A load may last for minutes; that somebody answers at all is known sooner.
-    await core.client.version(timeout_s=_READ_WITHIN_S)
-    await core.client.load(name.display, keep_alive=keep_alive)
-    loaded = await find_loaded(core.client, name.display)
+    await client.version(timeout_s=_READ_WITHIN_S)
+    await client.load(name.display, keep_alive=keep_alive)
+    loaded = await find_loaded(client, name.display)
     if session.as_json:
         output.fact(phrases.loaded_json(loaded) if loaded is not None else {"name": name.display})
     else:
         output.say(f"{phrases.loaded_sentence(loaded) if loaded is not None else name.display} is loaded.")
 
 
-async def _unload_command(session: Session, core: Core, name: ModelName) -> None:
+async def _unload_command(session: Session, client: Client, name: ModelName) -> None:
     from launcher.actions.in_memory import unload_model
 
-    was_loaded = await unload_model(core.client, name.display)
+    was_loaded = await unload_model(client, name.display)
     if not was_loaded:
         # Whether there is such a model at all is for the server to say.
-        await core.client.unload(name.display)
+        await client.unload(name.display)
     if session.as_json:
         output.fact({"model": name.display, "loaded": False})
     else:

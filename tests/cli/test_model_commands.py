@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 
 import pytest
@@ -149,3 +150,11 @@ def test_answers_that_are_not_json(launched: Launched) -> None:
     assert (ended.code, ended.err.startswith("Error: ")) == (1, True)
     status = launched.run("status", "--json")
     assert (status.code, status.fact["models_installed"]) == (0, None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows the home otherwise")
+def test_a_server_elsewhere_needs_no_home(launched: Launched) -> None:
+    launched.started()
+    homeless = dict.fromkeys(("HOME", "LAUNCHER_STATE_DIR", "LAUNCHER_CONFIG_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"))
+    listed = launched.run("models", "list", "--json", changes=homeless)
+    assert (listed.code, listed.fact, listed.err) == (0, [], "")
