@@ -31,6 +31,10 @@ NEWEST = (3, 15)
 # The best tried one first; the running Python, when it fits, comes before all of them.
 PREFERRED = ((3, 13), (3, 12), (3, 11), (3, 14), (3, 15))
 
+# Most tests wait for a process or a clock. A file stays together: its tests may share what is costly.
+SIDE_BY_SIDE = ["-n", "3", "--dist", "loadfile"]
+PYTEST_OPTIONS_OF_ONE_PROCESS = ("-n", "--numprocesses", "--dist", "-pno:xdist", "--pdb", "--trace", "-s")
+
 # What a Python must bring along to make a virtual environment and to download. Debian splits ensurepip off, and a
 # Python built without OpenSSL's headers lacks _ssl.
 NEEDED_MODULES = ("venv", "ensurepip", "_ssl")
@@ -809,8 +813,19 @@ def checks(python: str, environment: Mapping[str, str], pytest_arguments: Sequen
         mypy = [python, "-m", "mypy", "--strict", "--platform", platform, "--cache-dir", cache]
         commands.append([*mypy, "launcher", "packaging/bootstrap.py"])
     strictness = ["-p", "tests.support.no_skips"] if environment.get("CI", "").lower() in ("1", "true", "yes") else []
-    commands.append([python, "-m", "pytest", *strictness, *pytest_arguments])
+    spread = SIDE_BY_SIDE if is_for_all_tests(pytest_arguments) else []
+    commands.append([python, "-m", "pytest", *strictness, *spread, *pytest_arguments])
     return commands
+
+
+def is_for_all_tests(pytest_arguments: Sequence[str]) -> bool:
+    """Tell whether no test or folder is named and nothing is said of workers, or of a debugger, which needs none."""
+    for argument in pytest_arguments:
+        if argument.startswith(PYTEST_OPTIONS_OF_ONE_PROCESS) or argument == "no:xdist":
+            return False
+        if not argument.startswith("-") and (ROOT / argument.split("::")[0]).exists():
+            return False
+    return True
 
 
 def stop(_signal: int, _frame: object) -> None:

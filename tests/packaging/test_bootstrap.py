@@ -439,7 +439,25 @@ def test_the_checks_in_order() -> None:
     assert [command[0] for command in commands] == ["ruff", "ruff", "mypy", "mypy", "mypy", "pytest"]
     assert [command[command.index("--platform") + 1] for command in commands[2:5]] == ["linux", "win32", "darwin"]
     assert all("--strict" in command for command in commands[2:5])
-    assert commands[-1] == ["pytest", "-k", "a b"]
+    assert commands[-1] == ["pytest", *bootstrap.SIDE_BY_SIDE, "-k", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "side_by_side"),
+    [
+        pytest.param([], True, id="all"),
+        pytest.param(["-k", "pull", "-x"], True, id="some of all"),
+        pytest.param(["tests/demo"], False, id="a folder"),
+        pytest.param(["-q", "tests/test_paths.py::test_x"], False, id="one test"),
+        pytest.param(["-n0"], False, id="a number"),
+        pytest.param(["-n", "8"], False, id="another number"),
+        pytest.param(["-p", "no:xdist"], False, id="without the plugin"),
+        pytest.param(["--pdb"], False, id="a debugger"),
+    ],
+)
+def test_all_tests_run_side_by_side(arguments: list[str], side_by_side: bool) -> None:
+    command = bootstrap.checks("python", {}, arguments)[-1]
+    assert command[command.index("pytest") + 1 :] == [*(bootstrap.SIDE_BY_SIDE if side_by_side else []), *arguments]
 
 
 @pytest.mark.parametrize(("value", "strict"), [("true", True), ("1", True), ("false", False), ("", False)])
