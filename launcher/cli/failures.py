@@ -21,6 +21,10 @@ class Exit(IntEnum):
     """Whoever read our output has gone: what a program that dies of SIGPIPE ends with in a shell."""
 
 
+class NotInstalled(LauncherError):
+    """A model is asked for that is not there, and nobody has said that it may be downloaded."""
+
+
 def exit_code(error: LauncherError) -> Exit:
     """Look up the code of a failure."""
     # Imported only when something failed: they bring the HTTP client and the process layer with them.
@@ -30,6 +34,7 @@ def exit_code(error: LauncherError) -> Exit:
     table: tuple[tuple[type[LauncherError], Exit], ...] = (
         (InvalidInput, Exit.USAGE),
         (ModelNotFound, Exit.NO_SUCH_MODEL),
+        (NotInstalled, Exit.NO_SUCH_MODEL),
         (NotRunning, Exit.NOT_REACHABLE),
         (TimedOut, Exit.NOT_REACHABLE),
         (NotOffered, Exit.NOT_OFFERED),

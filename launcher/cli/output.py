@@ -13,7 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 import click
@@ -61,6 +61,11 @@ def say(text: str) -> None:
     _write(sys.stdout, harmless(text))
 
 
+def flow(text: str) -> None:
+    """Tell a part of a fact as it comes: no line is ended."""
+    _write(sys.stdout, harmless(text), end="")
+
+
 def fact(value: object) -> None:
     """Tell a fact to a program, as one JSON document on one line."""
     document = json.dumps(value, ensure_ascii=False)
@@ -74,6 +79,12 @@ def remark(text: str) -> None:
         _write(sys.stderr, harmless(text))
 
 
+def ask(question: str) -> None:
+    """Ask a person; the answer is typed after it."""
+    with contextlib.suppress(OutputGone, OutputFailed):
+        _write(sys.stderr, harmless(question), end="")
+
+
 def complain_of(title: str, hint: str) -> None:
     """Tell what went wrong and what to do about it."""
     label = click.style("Error: ", fg="red") if _is_terminal(sys.stderr) else "Error: "
@@ -83,9 +94,25 @@ def complain_of(title: str, hint: str) -> None:
         remark(hint)
 
 
+@contextlib.contextmanager
+def told_when_broken() -> Iterator[None]:
+    """Turn what others raise who write to our output into OutputGone and OutputFailed."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputGone from error
+    except OSError as error:
+        raise output_failed(error) from error
+
+
 def on_terminal() -> bool:
     """Whether a person looks at standard output, on a terminal that can move its cursor."""
     return _is_terminal(sys.stdout) and os.environ.get("TERM", "") != "dumb"
+
+
+def somebody_answers() -> bool:
+    """Whether a question that is asked on standard error can be answered: a person is at a terminal."""
+    return _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> list[str]:
@@ -120,15 +147,15 @@ def give_up_output() -> None:
                 os.close(nowhere)
 
 
-def _write(stream: TextIO | None, text: str) -> None:
+def _write(stream: TextIO | None, text: str, end: str = "\n") -> None:
     if stream is not None:  # None: started with the stream closed
-        _guarded(stream, text)
+        _guarded(stream, text + end)
 
 
 def _guarded(stream: TextIO, text: str | None) -> None:
     try:
         if text is not None:
-            stream.write(text + "\n")
+            stream.write(text)
         stream.flush()
     except BrokenPipeError as error:
         raise OutputGone from error

@@ -7,9 +7,7 @@ go of at once, so that it can write down what it has; one that comes back (a res
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -83,10 +81,10 @@ def pull(session: Session, names: tuple[str, ...], insecure: bool) -> int:
     Ctrl-C pauses: what was downloaded is kept, and the same command goes on from there.
     """
     parsed = [ModelName.parse(name) for name in names]
-    return run(lambda: _pull(session, parsed, insecure=insecure))
+    return run(lambda: pull_models(session, parsed, insecure=insecure))
 
 
-async def _pull(session: Session, names: list[ModelName], *, insecure: bool) -> int:
+async def pull_models(session: Session, names: list[ModelName], *, insecure: bool) -> int:
     from launcher.core import open_core
 
     pulls = _Pulls(session, insecure=insecure)
@@ -352,13 +350,13 @@ class BarView:
             words=words,
             percent=format_percent(transfer.permille) if transfer.permille is not None else "",
         )
-        with _told_when_broken():
+        with output.told_when_broken():
             progress.refresh()
 
     def close(self) -> None:
         progress, self._progress = self._progress, None
         if progress is not None:
-            with _told_when_broken():
+            with output.told_when_broken():
                 progress.stop()
 
     def _opened(self) -> Progress:
@@ -375,13 +373,3 @@ class BarView:
             )
             self._progress.start()
         return self._progress
-
-
-@contextlib.contextmanager
-def _told_when_broken() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError as error:
-        raise output.OutputGone from error
-    except OSError as error:
-        raise output.output_failed(error) from error
