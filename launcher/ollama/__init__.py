@@ -12,6 +12,9 @@ Knows the server only by what it answers: nothing here starts, stops or looks fo
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from launcher.domain.address import Address, InvalidAddress
 from launcher.domain.names import InvalidModelName, ModelName
 from launcher.ollama.client import Client, ServerVersion
@@ -21,6 +24,7 @@ from launcher.ollama.errors import (
     InlineError,
     ModelNotFound,
     NotRunning,
+    NotSignedIn,
     OllamaError,
     ProtocolBroken,
     Reason,
@@ -29,25 +33,62 @@ from launcher.ollama.errors import (
     TimedOut,
 )
 from launcher.ollama.registry import Layer, Manifest, Registry
-from launcher.ollama.requests import Format, Image, Options, Think
-from launcher.ollama.wire.inference import (
-    ChatAnswer,
-    EmbedAnswer,
-    EmbeddingAnswer,
-    GenerateAnswer,
+from launcher.ollama.wire.models import (
     LoadAnswer,
-    Message,
-    TokenLogprob,
-    ToolCall,
-    ToolCallFunction,
+    ModelDetails,
+    ModelInfo,
+    Running,
+    RunningModel,
+    ShownModel,
+    Tags,
+    Tensor,
 )
-from launcher.ollama.wire.models import ModelDetails, ModelInfo, Running, RunningModel, ShownModel, Tags, Tensor
 from launcher.ollama.wire.progress import Progress
 
+if TYPE_CHECKING:
+    from launcher.ollama.blobs import BlobProgress, digest_of
+    from launcher.ollama.requests import Format, Image, Options, Think, ToolLike
+    from launcher.ollama.wire.account import (
+        Account,
+        CloudStatus,
+        Recommendation,
+        Recommendations,
+        WebPage,
+        WebResult,
+        WebSearchAnswer,
+    )
+    from launcher.ollama.wire.inference import (
+        ChatAnswer,
+        EmbedAnswer,
+        EmbeddingAnswer,
+        GenerateAnswer,
+        Message,
+        TokenLogprob,
+        ToolCall,
+        ToolCallFunction,
+    )
+    from launcher.ollama.wire.openai import (
+        V1ChatAnswer,
+        V1ChatChunk,
+        V1Choice,
+        V1Delta,
+        V1Embedding,
+        V1Embeddings,
+        V1Function,
+        V1Message,
+        V1Model,
+        V1Models,
+        V1ToolCall,
+        V1Usage,
+    )
+
 __all__ = [
+    "Account",
     "Address",
+    "BlobProgress",
     "ChatAnswer",
     "Client",
+    "CloudStatus",
     "CutStream",
     "EmbedAnswer",
     "EmbeddingAnswer",
@@ -67,11 +108,14 @@ __all__ = [
     "ModelName",
     "ModelNotFound",
     "NotRunning",
+    "NotSignedIn",
     "OllamaError",
     "Options",
     "Progress",
     "ProtocolBroken",
     "Reason",
+    "Recommendation",
+    "Recommendations",
     "Refused",
     "Registry",
     "RegistryFailed",
@@ -87,4 +131,82 @@ __all__ = [
     "TokenLogprob",
     "ToolCall",
     "ToolCallFunction",
+    "ToolLike",
+    "V1ChatAnswer",
+    "V1ChatChunk",
+    "V1Choice",
+    "V1Delta",
+    "V1Embedding",
+    "V1Embeddings",
+    "V1Function",
+    "V1Message",
+    "V1Model",
+    "V1Models",
+    "V1ToolCall",
+    "V1Usage",
+    "WebPage",
+    "WebResult",
+    "WebSearchAnswer",
+    "digest_of",
 ]
+
+# What most programs do not need, or not at once, is imported when it is first used: it would take as long as all else.
+_LATER = {
+    "launcher.ollama.blobs": [
+        "BlobProgress",
+        "digest_of",
+    ],
+    "launcher.ollama.requests": [
+        "Format",
+        "Image",
+        "Options",
+        "Think",
+        "ToolLike",
+    ],
+    "launcher.ollama.wire.account": [
+        "Account",
+        "CloudStatus",
+        "Recommendation",
+        "Recommendations",
+        "WebPage",
+        "WebResult",
+        "WebSearchAnswer",
+    ],
+    "launcher.ollama.wire.inference": [
+        "ChatAnswer",
+        "EmbedAnswer",
+        "EmbeddingAnswer",
+        "GenerateAnswer",
+        "Message",
+        "TokenLogprob",
+        "ToolCall",
+        "ToolCallFunction",
+    ],
+    "launcher.ollama.wire.openai": [
+        "V1ChatAnswer",
+        "V1ChatChunk",
+        "V1Choice",
+        "V1Delta",
+        "V1Embedding",
+        "V1Embeddings",
+        "V1Function",
+        "V1Message",
+        "V1Model",
+        "V1Models",
+        "V1ToolCall",
+        "V1Usage",
+    ],
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names:
+            value = getattr(importlib.import_module(module), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

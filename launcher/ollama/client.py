@@ -6,6 +6,7 @@ Knows the routes, the bodies they take and the answers they give; not how bytes 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -13,47 +14,36 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from io import StringIO
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from urllib.parse import quote
 
 from launcher.domain.address import Address
 from launcher.errors import InvalidInput
 from launcher.ollama.config import Limits, Timeouts
 from launcher.ollama.errors import CutStream, InlineError, NotRunning, OllamaError, ProtocolBroken, Refused, TimedOut
-from launcher.ollama.requests import (
-    Body,
-    Format,
-    Image,
-    Options,
-    Think,
-    ToolLike,
-    chat_body,
-    generate_body,
-    without_none,
-)
+from launcher.ollama.tls import trusted
 from launcher.ollama.transport import Answer, Transport
 from launcher.ollama.wire.fields import Wire
-from launcher.ollama.wire.inference import (
-    ChatAnswer,
-    EmbedAnswer,
-    EmbeddingAnswer,
-    GenerateAnswer,
-    LoadAnswer,
-    Message,
-)
-from launcher.ollama.wire.models import Running, ShownModel, Tags, VersionAnswer
+from launcher.ollama.wire.models import LoadAnswer, Running, ShownModel, Tags, VersionAnswer
 from launcher.ollama.wire.progress import Progress
 
 if TYPE_CHECKING:
     import httpx
 
-    from launcher.ollama.wire.openai import V1ChatChunk
+    from launcher.ollama.blobs import BlobProgress
+    from launcher.ollama.requests import Body, Format, Image, Options, Think, ToolLike
+    from launcher.ollama.wire.account import Account, CloudStatus, Recommendations, WebPage, WebSearchAnswer
+    from launcher.ollama.wire.inference import ChatAnswer, EmbedAnswer, EmbeddingAnswer, GenerateAnswer, Message
+    from launcher.ollama.wire.openai import V1ChatAnswer, V1ChatChunk, V1Embeddings, V1Model, V1Models
 
 _PROBE_S = 2.0
+_WEB = "https://ollama.com"
+"""Who searches and fetches for whoever has a key, as the official client has it (``ollama`` 0.6)."""
 _MAX_PARTIAL_CHARS = 16 * 1024 * 1024
 """Of a text that breaks off so much is kept; it bounds the memory that an answer without end takes."""
 
 W = TypeVar("W", bound=Wire)
-Piece = TypeVar("Piece", ChatAnswer, GenerateAnswer, "V1ChatChunk")
+Piece = TypeVar("Piece", "ChatAnswer", "GenerateAnswer", "V1ChatChunk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +95,21 @@ class Client:
         self._address = Address.parse(host) if isinstance(host, str) else host
         local = self._address.connectable.is_loopback
         self._simulated: bool | None = None
-        self._transport = Transport(
+        make = functools.partial(
+            Transport, timeouts=timeouts or Timeouts(), limits=limits or Limits(), retries=retries, transport=transport
+        )
+        self._transport = make(
             self._address,
-            timeouts=timeouts or Timeouts(),
-            limits=limits or Limits(),
-            retries=retries,
             headers=_headers(self._address, headers or {}, api_key),
             trust_env=not local if trust_env is None else trust_env,
-            transport=transport,
+        )
+        self._web_key = _web_key(self._address, api_key)
+        self._web_transport: Transport | None = None
+        self._make_web_transport = functools.partial(
+            make,
+            Address.parse(_WEB),
+            headers={"Authorization": f"Bearer {self._web_key}"},
+            trust_env=True if trust_env is None else trust_env,
         )
 
     async def __aenter__(self) -> Self:
@@ -125,7 +122,11 @@ class Client:
 
     async def aclose(self) -> None:
         """Close all connections. What still streams ends with an error."""
-        await self._transport.aclose()
+        try:
+            await self._transport.aclose()
+        finally:
+            if self._web_transport is not None:
+                await self._web_transport.aclose()
 
     @property
     def address(self) -> Address:
@@ -217,6 +218,116 @@ class Client:
             body["insecure"] = True
         return self._transport.stream("/api/pull", body, Progress, _succeeded, read_timeout_s=silence_s)
 
+    def push(
+        self, name: str, insecure: bool = False, *, silence_s: float | None = None
+    ) -> AsyncGenerator[Progress, None]:
+        """Upload a model to the registry of its name; yields the server's lines, the last has status ``success``.
+
+        The name tells where to: ``user/model:tag`` at ollama.com, where the server must be signed in, or
+        ``host/user/model:tag``. Closing the generator is the cancel; all else as in :meth:`pull`.
+        """
+        body: dict[str, object] = {"model": name, "stream": True}
+        if insecure:
+            body["insecure"] = True
+        return self._transport.stream("/api/push", body, Progress, _succeeded, read_timeout_s=silence_s)
+
+    def create(
+        self,
+        model: str,
+        *,
+        from_: str | None = None,
+        files: Mapping[str, str] | None = None,
+        adapters: Mapping[str, str] | None = None,
+        quantize: str | None = None,
+        template: str | None = None,
+        system: str | None = None,
+        license: str | Sequence[str] | None = None,  # noqa: A002 - the server's name for it
+        parameters: Options | Mapping[str, Any] | None = None,
+        messages: Sequence[Message | Mapping[str, Any]] | None = None,
+        renderer: str | None = None,
+        parser: str | None = None,
+        requires: str | None = None,
+        draft_files: Mapping[str, str] | None = None,
+        draft_quantize: str | None = None,
+        remote_host: str | None = None,
+        info: Mapping[str, Any] | None = None,
+        silence_s: float | None = None,
+    ) -> AsyncGenerator[Progress, None]:
+        """Make a model of another one or of files; yields the server's lines, the last has status ``success``.
+
+        ::
+
+            client.create("pirate", from_="llama3.2:1b", system="You are a pirate.", parameters={"temperature": 1.2})
+            client.create("mine", files={"mine.gguf": digest}, quantize="q4_K_M")      # after create_blob()
+
+        ``from_`` is pulled first if it is not installed. ``files`` and ``adapters`` map names, without folders above
+        them, to digests of blobs that the server has: :meth:`create_blob`. ``quantize`` is one of F32, F16, BF16, Q8_0,
+        Q4_K_S and Q4_K_M. ``requires`` is the oldest version of Ollama that can run it. A model of that name is
+        replaced; parameters that the server does not know are taken without a word. The server may be silent for
+        minutes. Closing the generator is the cancel. Raises InlineError, CutStream and what any call raises.
+        """
+        from launcher.ollama.requests import message_body
+
+        body = _without_none(
+            {"model": model, "stream": True, "from": from_, "files": files, "adapters": adapters, "quantize": quantize}
+            | {"template": template, "system": system, "parameters": parameters}
+            | {"license": license if license is None or isinstance(license, str) else list(license)}
+            | {"messages": None if messages is None else [message_body(message) for message in messages]}
+            | {"renderer": renderer, "parser": parser, "requires": requires, "remote_host": remote_host, "info": info}
+            | {"draft_files": draft_files, "draft_quantize": draft_quantize}
+        )
+        return self._transport.stream("/api/create", body, Progress, _succeeded, read_timeout_s=silence_s)
+
+    async def blob_exists(self, digest: str, *, timeout_s: float | None = None) -> bool:
+        """Say whether the server has a blob, by its digest (``sha256:`` and 64 hex digits). Raises Refused."""
+        try:
+            await self._transport.call("HEAD", _blob_path(digest), timeout_s=timeout_s, idempotent=True)
+        except Refused as error:
+            if error.status == 404:
+                return False
+            if error.status == 400:
+                # The answer to HEAD has no body; to POST the server says this (server/routes.go, 0.33).
+                raise Refused(400, "invalid digest format") from error
+            raise
+        return True
+
+    async def create_blob(
+        self, path: str | os.PathLike[str], *, digest: str | None = None, timeout_s: float | None = None
+    ) -> AsyncGenerator[BlobProgress, None]:
+        """Give the server a file, for :meth:`create`; yields how far that is, at most ten times a second.
+
+        ::
+
+            async with aclosing(client.create_blob("mine.gguf")) as steps:
+                async for step in steps:
+                    print(step.completed_bytes, step.total_bytes)
+            digest = step.digest
+
+        The file is read twice, in pieces: for its digest, unless that is known, and to send it, unless the server has
+        it. The last step has all bytes and the digest. ``timeout_s`` bounds the sending. Closing the generator stops
+        all of it. Raises InvalidInput when the file cannot be read, and what any call raises.
+        """
+        from launcher.ollama.blobs import BlobProgress, Counter, counted, digest_of, pieces_of, size_of
+
+        total_bytes = await asyncio.to_thread(size_of, path)
+        if digest is None:
+            counter = Counter()
+            hashing = asyncio.create_task(digest_of(path, counter))
+            async with aclosing(counted(hashing, counter)) as counts:
+                async for count in counts:
+                    yield BlobProgress(count, total_bytes, "")
+            digest = hashing.result()
+        if not await self.blob_exists(digest):
+            counter = Counter()
+            async with aclosing(pieces_of(path, total_bytes, counter)) as pieces:
+                upload = self._transport.upload(_blob_path(digest), pieces, total_bytes, timeout_s=timeout_s)
+                sending = asyncio.create_task(upload)
+                async with aclosing(counted(sending, counter)) as counts:
+                    async for count in counts:
+                        yield BlobProgress(count, total_bytes, digest)
+                sending.result()
+        yield BlobProgress(total_bytes, total_bytes, digest)
+
     async def delete(self, name: str, *, timeout_s: float | None = None) -> None:
         """Remove a model from the disk. One that is loaded stays in memory and can then not be unloaded by name.
 
@@ -245,14 +356,14 @@ class Client:
         ``keep_alive`` is seconds or Go's words (``"10m"``); negative keeps it for ever, None leaves it to the server.
         ``options`` are those of later requests, or these load it again. Raises ModelNotFound.
         """
-        body = without_none({"model": name, "keep_alive": keep_alive, "options": options})
+        body = _without_none({"model": name, "keep_alive": keep_alive, "options": options})
         try:
             return await self._infer("/api/generate", {**body, "stream": False}, LoadAnswer, timeout_s=timeout_s)
         except Refused as error:
             if error.status != 400 or "does not support generate" not in error.text:
                 raise
             # Models made for embeddings are loaded by an empty list of texts.
-            await self._infer("/api/embed", {**body, "input": []}, EmbedAnswer, timeout_s=timeout_s)
+            await self.embed(name, [], keep_alive=keep_alive, options=options, timeout_s=timeout_s)
             return LoadAnswer(model=name, done=True, done_reason="load")
 
     async def unload(self, name: str, *, timeout_s: float | None = None) -> LoadAnswer:
@@ -295,6 +406,9 @@ class Client:
         is full. No messages load the model. The server may be silent for minutes while it loads: without
         ``timeout_s`` only the connection is bounded. Raises ModelNotFound and what any call raises.
         """
+        from launcher.ollama.requests import chat_body
+        from launcher.ollama.wire.inference import ChatAnswer
+
         body = chat_body(
             {"model": model, "options": options, "think": think, "keep_alive": keep_alive, "logprobs": logprobs}
             | {"top_logprobs": top_logprobs, "truncate": truncate, "shift": shift, "stream": False},
@@ -333,6 +447,9 @@ class Client:
         ``contextlib.aclosing``. ``silence_s`` bounds the time between two pieces and before the first. Raises what
         :meth:`chat` raises, and CutStream and InlineError with the text so far in ``partial``.
         """
+        from launcher.ollama.requests import chat_body
+        from launcher.ollama.wire.inference import ChatAnswer
+
         body = chat_body(
             {"model": model, "options": options, "think": think, "keep_alive": keep_alive, "logprobs": logprobs}
             | {"top_logprobs": top_logprobs, "truncate": truncate, "shift": shift, "stream": True},
@@ -368,6 +485,9 @@ class Client:
         ``suffix`` asks for what stands between it and the prompt; ``raw`` sends the prompt without the model's
         template; ``context`` is that of an earlier answer. No prompt loads the model. All else as in :meth:`chat`.
         """
+        from launcher.ollama.requests import generate_body
+        from launcher.ollama.wire.inference import GenerateAnswer
+
         body = generate_body(
             {"model": model, "prompt": prompt, "suffix": suffix, "system": system, "template": template}
             | {"context": context, "raw": raw, "options": options, "think": think, "keep_alive": keep_alive}
@@ -405,6 +525,9 @@ class Client:
         silence_s: float | None = None,
     ) -> AsyncGenerator[GenerateAnswer, None]:
         """Go on from a prompt piece by piece: :meth:`generate`, in the manner of :meth:`stream_chat`."""
+        from launcher.ollama.requests import generate_body
+        from launcher.ollama.wire.inference import GenerateAnswer
+
         body = generate_body(
             {"model": model, "prompt": prompt, "suffix": suffix, "system": system, "template": template}
             | {"context": context, "raw": raw, "options": options, "think": think, "keep_alive": keep_alive}
@@ -436,10 +559,12 @@ class Client:
         ``truncate=False`` refuses texts that are too long; ``dimensions`` shortens the vectors. Raises ModelNotFound,
         and Refused with ``Reason.NOT_CAPABLE`` for a model that gives none.
         """
+        from launcher.ollama.wire.inference import EmbedAnswer
+
         texts = input if isinstance(input, str) else list(input)
         members: dict[str, object] = {"model": model, "input": texts, "truncate": truncate}
         members |= {"dimensions": dimensions, "keep_alive": keep_alive, "options": options}
-        return await self._infer("/api/embed", without_none(members), EmbedAnswer, timeout_s=timeout_s)
+        return await self._infer("/api/embed", _without_none(members), EmbedAnswer, timeout_s=timeout_s)
 
     async def embeddings(
         self,
@@ -451,8 +576,178 @@ class Client:
         timeout_s: float | None = None,
     ) -> EmbeddingAnswer:
         """Turn one text into a vector by the older route, for old servers; :meth:`embed` is the better one."""
-        body = without_none({"model": model, "prompt": prompt, "keep_alive": keep_alive, "options": options})
+        from launcher.ollama.wire.inference import EmbeddingAnswer
+
+        body = _without_none({"model": model, "prompt": prompt, "keep_alive": keep_alive, "options": options})
         return await self._infer("/api/embeddings", body, EmbeddingAnswer, timeout_s=timeout_s)
+
+    # The account, and the web
+
+    async def me(self, *, timeout_s: float | None = None) -> Account:
+        """Say whose account at ollama.com the server uses. Raises NotSignedIn, which tells where to sign in.
+
+        The server asks ollama.com: Refused with status 503 when it cannot.
+        """
+        from launcher.ollama.wire.account import Account
+
+        return self._transport.parsed(await self._transport.call("POST", "/api/me", timeout_s=timeout_s), Account)
+
+    async def signout(self, *, timeout_s: float | None = None) -> None:
+        """Take the server's key off its account. Raises Refused when it is on none."""
+        await self._transport.call("POST", "/api/signout", timeout_s=timeout_s)
+
+    async def cloud_status(self, *, timeout_s: float | None = None) -> CloudStatus:
+        """Say whether models at ollama.com are switched off on this server."""
+        from launcher.ollama.wire.account import StatusAnswer
+
+        return self._transport.parsed(await self._get("/api/status", timeout_s), StatusAnswer).cloud
+
+    async def recommendations(self, *, timeout_s: float | None = None) -> Recommendations:
+        """List the models that ollama.com recommends; without a network, those that the server recommends itself."""
+        from launcher.ollama.wire.account import Recommendations
+
+        answer = await self._get("/api/experimental/model-recommendations", timeout_s)
+        return self._transport.parsed(answer, Recommendations)
+
+    async def web_search(
+        self, query: str, max_results: int | None = None, *, timeout_s: float | None = None
+    ) -> WebSearchAnswer:
+        """Search the web with the help of ollama.com.
+
+        With a key for ollama.com, by asking it directly; without one, by the server, which must be signed in. The key
+        is that of ``OLLAMA_API_KEY``, or the client's own where its server is on this machine or is ollama.com: a key
+        for somebody else's server stays there. Raises NotSignedIn and what any call raises.
+        """
+        from launcher.ollama.wire.account import WebSearchAnswer
+
+        return await self._web("web_search", {"query": query, "max_results": max_results}, WebSearchAnswer, timeout_s)
+
+    async def web_fetch(self, url: str, *, timeout_s: float | None = None) -> WebPage:
+        """Fetch a page of the web as text, with the help of ollama.com; asked as in :meth:`web_search`."""
+        from launcher.ollama.wire.account import WebPage
+
+        return await self._web("web_fetch", {"url": url}, WebPage, timeout_s)
+
+    async def _web(self, route: str, body: Mapping[str, object], kind: type[W], timeout_s: float | None) -> W:
+        transport, path = self._transport, f"/api/experimental/{route}"
+        if self._web_key:
+            if self._web_transport is None:
+                await asyncio.to_thread(trusted)
+                self._web_transport = self._make_web_transport()
+            transport, path = self._web_transport, f"/api/{route}"
+        answer = await transport.call("POST", path, _without_none(body), timeout_s=timeout_s, idempotent=True)
+        return transport.parsed(answer, kind)
+
+    # The routes of OpenAI
+
+    async def v1_models(self, *, timeout_s: float | None = None) -> V1Models:
+        """List the installed models as OpenAI would."""
+        from launcher.ollama.wire.openai import V1Models
+
+        return self._transport.parsed(await self._get("/v1/models", timeout_s), V1Models)
+
+    async def v1_model(self, name: str, *, timeout_s: float | None = None) -> V1Model:
+        """Describe an installed model as OpenAI would.
+
+        Raises ModelNotFound, and Refused with ``Reason.NO_SUCH_ROUTE`` for a name with a slash, which the server does
+        not understand here (seen on 0.33.0-rc2).
+        """
+        from launcher.ollama.wire.openai import V1Model
+
+        return self._transport.parsed(await self._get(f"/v1/models/{quote(name, safe=':')}", timeout_s), V1Model)
+
+    async def v1_chat(
+        self,
+        model: str = "",
+        messages: Sequence[Message | Mapping[str, Any]] = (),
+        *,
+        tools: Sequence[ToolLike] = (),
+        response_format: Format | None = None,
+        max_tokens: int | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        frequency_penalty: float | None = None,
+        presence_penalty: float | None = None,
+        reasoning_effort: Literal["high", "medium", "low", "max", "none"] | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
+        timeout_s: float | None = None,
+    ) -> V1ChatAnswer:
+        """Answer a conversation as a whole by the route of OpenAI; :meth:`chat` can more.
+
+        Neither context nor keep-alive can be set here. A :class:`Message` becomes what OpenAI would have, mappings go
+        as they are. ``response_format`` is as the ``format`` of :meth:`chat`, or OpenAI's own object.
+        """
+        from launcher.ollama.requests import v1_chat_body
+        from launcher.ollama.wire.openai import V1ChatAnswer
+
+        body = v1_chat_body(
+            {"model": model, "max_tokens": max_tokens, "seed": seed, "stop": stop, "temperature": temperature}
+            | {"top_p": top_p, "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty}
+            | {"reasoning_effort": reasoning_effort, "logprobs": logprobs, "top_logprobs": top_logprobs},
+            messages,
+            tools,
+            response_format,
+        )
+        return await self._infer("/v1/chat/completions", body, V1ChatAnswer, timeout_s=timeout_s)
+
+    def stream_v1_chat(
+        self,
+        model: str = "",
+        messages: Sequence[Message | Mapping[str, Any]] = (),
+        *,
+        tools: Sequence[ToolLike] = (),
+        response_format: Format | None = None,
+        max_tokens: int | None = None,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        frequency_penalty: float | None = None,
+        presence_penalty: float | None = None,
+        reasoning_effort: Literal["high", "medium", "low", "max", "none"] | None = None,
+        logprobs: bool | None = None,
+        top_logprobs: int | None = None,
+        include_usage: bool | None = None,
+        silence_s: float | None = None,
+    ) -> AsyncGenerator[V1ChatChunk, None]:
+        """Answer a conversation piece by piece by the route of OpenAI; all else as in :meth:`stream_chat`.
+
+        ``include_usage`` asks for one more piece at the end, without text and with the counts.
+        """
+        from launcher.ollama.requests import v1_chat_body
+        from launcher.ollama.wire.openai import V1ChatChunk
+
+        usage = None if include_usage is None else {"include_usage": include_usage}
+        body = v1_chat_body(
+            {"model": model, "max_tokens": max_tokens, "seed": seed, "stop": stop, "temperature": temperature}
+            | {"top_p": top_p, "frequency_penalty": frequency_penalty, "presence_penalty": presence_penalty}
+            | {"reasoning_effort": reasoning_effort, "logprobs": logprobs, "top_logprobs": top_logprobs}
+            | {"stream": True, "stream_options": usage},
+            messages,
+            tools,
+            response_format,
+        )
+        return self._infer_stream("/v1/chat/completions", body, V1ChatChunk, _never, silence_s=silence_s)
+
+    async def v1_embeddings(
+        self,
+        model: str = "",
+        input: str | Sequence[str] = "",  # noqa: A002 - the name OpenAI gives it
+        *,
+        dimensions: int | None = None,
+        timeout_s: float | None = None,
+    ) -> V1Embeddings:
+        """Turn a text, or each of several, into a vector by the route of OpenAI."""
+        from launcher.ollama.wire.openai import V1Embeddings
+
+        texts = input if isinstance(input, str) else list(input)
+        body = _without_none({"model": model, "input": texts, "dimensions": dimensions})
+        return await self._infer("/v1/embeddings", body, V1Embeddings, timeout_s=timeout_s)
+
+    # What all of them use
 
     async def _infer(self, path: str, body: Body, kind: type[W], *, timeout_s: float | None) -> W:
         """Make one call to a model and wait for its whole answer. Every one goes through here."""
@@ -486,8 +781,20 @@ def _succeeded(line: Progress) -> bool:
     return line.status == "success"
 
 
+def _without_none(members: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in members.items() if value is not None}
+
+
 def _done(answer: ChatAnswer | GenerateAnswer) -> bool:
     return answer.done
+
+
+def _never(piece: object) -> bool:
+    return False
+
+
+def _blob_path(digest: str) -> str:
+    return f"/api/blobs/{quote(digest, safe=':')}"
 
 
 async def _made(body: Body) -> Mapping[str, object]:
@@ -505,3 +812,11 @@ def _headers(address: Address, headers: Mapping[str, str], api_key: str | None) 
     key = os.environ.get("OLLAMA_API_KEY", "") if api_key is None else api_key
     key = key.strip()
     return {"Authorization": f"Bearer {key}", **headers} if key and safe else dict(headers)
+
+
+def _web_key(address: Address, api_key: str | None) -> str:
+    """Return the key for ollama.com; empty for none. A server on this machine asks for none itself."""
+    if api_key is None:
+        return os.environ.get("OLLAMA_API_KEY", "").strip()
+    ours = address.connectable.is_loopback or address.host == "ollama.com"
+    return api_key.strip() if ours else ""

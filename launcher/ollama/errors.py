@@ -6,10 +6,12 @@
      ├─ NotRunning         nothing accepts connections there, or the host cannot be found
      ├─ TimedOut           somebody is there, but no answer came in time
      ├─ Refused            an answer with an error status; ``status``, ``text``
-     │   └─ ModelNotFound  404, and it is about a model
+     │   ├─ ModelNotFound  404, and it is about a model
+     │   └─ NotSignedIn    401, and the server says where to sign in; ``signin_url``
      ├─ ProtocolBroken     the answer is not Ollama's: HTML, no JSON, bad UTF-8, an endless line, a redirect
      ├─ InlineError        a stream that began well carries an error line; ``text``, ``partial``
      ├─ CutStream          the connection ended before the answer did; ``partial``
+     ├─ NoModelInstalled   no model was named, and none is there that could be taken
      └─ RegistryFailed     not the server but a registry, asked by ourselves, gave no use of an answer
 
 ``text`` is the server's own text, unshortened; ``title`` and ``hint`` are made for people from it, with JSON inside
@@ -26,7 +28,9 @@ __all__ = [
     "CutStream",
     "InlineError",
     "ModelNotFound",
+    "NoModelInstalled",
     "NotRunning",
+    "NotSignedIn",
     "OllamaError",
     "ProtocolBroken",
     "Reason",
@@ -81,6 +85,20 @@ class ModelNotFound(Refused):
     """The server has no model of this name."""
 
 
+class NotSignedIn(Refused):
+    """The server has no account at ollama.com, or its key is not known there. Whoever opens ``signin_url`` signs it in.
+
+    The address carries the server's public key and the name of its machine, nothing secret.
+    """
+
+    def __init__(self, status: int, text: str, signin_url: str) -> None:
+        super().__init__(status, text)
+        self.title = "This Ollama server is not signed in at ollama.com."
+        self.hint = f"Open {signin_url} in a browser, then try again."
+        self.reason = Reason.NOT_ALLOWED
+        self.signin_url = signin_url
+
+
 class ProtocolBroken(OllamaError):
     """What answers does not speak as Ollama does."""
 
@@ -123,6 +141,15 @@ class CutStream(OllamaError):
         self.partial_thought = ""
 
 
+class NoModelInstalled(OllamaError):
+    """No model was named, and none is there that could be taken. ``any_installed``: there are others, unfit to chat."""
+
+    def __init__(self, *, any_installed: bool) -> None:
+        title = "No model is installed." if not any_installed else "None of the installed models can chat by itself."
+        super().__init__(title, hint="Pull one first, for example llama3.2:1b, or name the model to use.")
+        self.any_installed = any_installed
+
+
 class RegistryFailed(OllamaError):
     """A registry that we asked ourselves does not answer, refuses, or answers nonsense."""
 
@@ -134,8 +161,10 @@ class RegistryFailed(OllamaError):
         )
 
 
-def refusal(status: int, text: str) -> Refused:
+def refusal(status: int, text: str, signin_url: str = "") -> Refused:
     """Make the right kind of refusal."""
+    if status == 401 and signin_url:
+        return NotSignedIn(status, text, signin_url)
     error = Refused(status, text)
     if status == 404 and error.reason is Reason.NO_SUCH_MODEL:
         return ModelNotFound(status, text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ __all__ = [
     "image_text",
     "message_body",
     "tool_body",
-    "without_none",
+    "v1_chat_body",
 ]
 
 
@@ -85,7 +86,7 @@ _PICTURE = re.compile(r"\.(png|jpe?g|webp|gif|bmp|tiff?|wav|mp3)\Z", re.IGNORECA
 _DATA_URL = re.compile(r"data:[^,]{0,200};base64,")
 
 
-def without_none(members: Mapping[str, object]) -> dict[str, object]:
+def _without_none(members: Mapping[str, object]) -> dict[str, object]:
     """Leave out what is left to the server."""
     return {key: value for key, value in members.items() if value is not None}
 
@@ -98,7 +99,7 @@ def chat_body(
 ) -> Body:
     """Make the body of a chat: the simple members, and what must be turned into JSON. Raises InvalidInput."""
     tools_body = [tool_body(tool) for tool in tools] or None
-    body = without_none({**members, "format": format_body(answer), "tools": tools_body})
+    body = _without_none({**members, "format": format_body(answer), "tools": tools_body})
     if any(_has_images(message) for message in messages):
         return lambda: {**body, "messages": [message_body(message) for message in messages]}
     return {**body, "messages": [message_body(message) for message in messages]}
@@ -106,10 +107,65 @@ def chat_body(
 
 def generate_body(members: Mapping[str, object], images: Sequence[Image], answer: Format | None) -> Body:
     """Make the body of a completion. Raises InvalidInput."""
-    body = without_none({**members, "format": format_body(answer)})
+    body = _without_none({**members, "format": format_body(answer)})
     if images:
         return lambda: {**body, "images": [image_text(image) for image in images]}
     return body
+
+
+def v1_chat_body(
+    members: Mapping[str, object],
+    messages: Sequence[Message | Mapping[str, Any]],
+    tools: Sequence[ToolLike],
+    answer: Format | None,
+) -> Body:
+    """Make the body of a chat by the route of OpenAI. Raises InvalidInput."""
+    tools_body = [tool_body(tool) for tool in tools] or None
+    body = _without_none({**members, "response_format": _v1_format(answer), "tools": tools_body})
+    if any(_has_images(message) for message in messages):
+        return lambda: {**body, "messages": [_v1_message_body(message) for message in messages]}
+    return {**body, "messages": [_v1_message_body(message) for message in messages]}
+
+
+def _v1_format(answer: Format | None) -> object:
+    schema = format_body(answer)
+    if schema == "json":
+        return {"type": "json_object"}
+    if not isinstance(schema, dict) or schema.get("type") in ("text", "json_object", "json_schema"):
+        return schema
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
+def _v1_message_body(message: Message | Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(message, Message):
+        return message_body(message)
+    body: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.images:
+        parts = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in message.images]
+        body["content"] = [{"type": "text", "text": message.content}, *parts]
+    if message.thinking:
+        body["reasoning"] = message.thinking
+    if message.tool_calls:
+        body["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.function.name, "arguments": json.dumps(call.function.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    return (
+        body
+        | ({"name": message.tool_name} if message.tool_name else {})
+        | ({"tool_call_id": message.tool_call_id} if message.tool_call_id else {})
+    )
+
+
+def _data_url(image: Image) -> str:
+    text = image_text(image)
+    # By what the formats begin with, in Base64; the server wants one of the three named and looks for itself.
+    kind = "jpeg" if text.startswith("/9j/") else "webp" if text.startswith("UklGR") else "png"
+    return f"data:image/{kind};base64,{text}"
 
 
 def message_body(message: Message | Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from contextlib import AbstractContextManager, aclosing, asynccontextmanager, co
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from launcher.domain.address import Address
+from launcher.errors import InvalidInput
 from launcher.ollama.config import Limits, Timeouts, user_agent
 from launcher.ollama.errors import (
     CutStream,
@@ -142,6 +143,20 @@ class Transport:
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         return await self._once(self._streams, method, path, body, self._patient(timeout_s), deadline_s)
 
+    async def upload(
+        self, path: str, pieces: AsyncIterator[bytes], size_bytes: int, *, timeout_s: float | None = None
+    ) -> None:
+        """POST so many bytes as they come. The server may be silent for as long as it takes."""
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        # Without a length it would go in chunks, and nobody on the way would know how much comes.
+        headers = {"Content-Length": str(size_bytes), "Content-Type": "application/octet-stream"}
+        timeout = self._patient(timeout_s)
+        with self._translated():
+            request = self._streams.build_request(
+                "POST", self._base_url + path, content=pieces, headers=headers, timeout=timeout
+            )
+        await self._send(self._streams, request, deadline_s)
+
     async def stream(
         self,
         path: str,
@@ -160,8 +175,9 @@ class Transport:
         """
         parse = kind.model_validate_json
         splitter = LineSplitter()
+        content = await _encoded(body)
         with self._translated():
-            request = self._request(self._streams, "POST", path, body, self._patient(read_timeout_s))
+            request = self._request(self._streams, "POST", path, content, self._patient(read_timeout_s))
             response = await self._streams.send(request, stream=True)
             async with aclosing(response):
                 await self._check(response)
@@ -208,10 +224,13 @@ class Transport:
         timeout: httpx.Timeout,
         deadline_s: float | None,
     ) -> Answer:
+        request = self._request(pool, method, path, await _encoded(body), timeout)
+        return await self._send(pool, request, deadline_s)
+
+    async def _send(self, pool: httpx.AsyncClient, request: httpx.Request, deadline_s: float | None) -> Answer:
         left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
         with self._translated():
             async with asyncio.timeout(left_s):
-                request = self._request(pool, method, path, body, timeout)
                 response = await pool.send(request, stream=True)
                 async with aclosing(response):
                     await self._check(response)
@@ -223,10 +242,12 @@ class Transport:
         pool: httpx.AsyncClient,
         method: str,
         path: str,
-        body: Mapping[str, object] | None,
+        content: bytes | None,
         timeout: httpx.Timeout,
     ) -> httpx.Request:
-        return pool.build_request(method, self._base_url + path, json=body, timeout=timeout)
+        headers = None if content is None else {"Content-Type": "application/json"}
+        with self._translated():
+            return pool.build_request(method, self._base_url + path, content=content, headers=headers, timeout=timeout)
 
     async def _check(self, response: httpx.Response) -> None:
         """Raise what an answer's status means."""
@@ -241,7 +262,8 @@ class Transport:
                 detail=f"HTTP {status}, Location: {place}",
                 hint="If that is where Ollama is, use that address.",
             )
-        raise refusal(status, error_text(await read_body(response, MAX_ERROR_BYTES, cut=True)))
+        body = await read_body(response, MAX_ERROR_BYTES, cut=True)
+        raise refusal(status, error_text(body), _signin_url(body))
 
     def _bounded(self, timeout_s: float | None) -> httpx.Timeout:
         times = self._timeouts
@@ -326,11 +348,48 @@ def error_text(body: bytes) -> str:
     return _inline_text(value) or text
 
 
+def _signin_url(body: bytes) -> str:
+    """Find the address at which the server can be signed in; only one that a browser may be sent to."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    url = value.get("signin_url") if isinstance(value, dict) else None
+    return url if isinstance(url, str) and url.startswith("https://") else ""
+
+
 def _inline_text(value: object) -> str | None:
     error = value.get("error") if isinstance(value, dict) else None
     if isinstance(error, dict):
         error = error.get("message") or json.dumps(error)
     return error if isinstance(error, str) and error else None
+
+
+async def _encoded(body: Mapping[str, object] | None) -> bytes | None:
+    """Write a body as JSON; one with images in a thread, as that takes longer than the loop may stand still."""
+    if body is None:
+        return None
+    messages = body.get("messages")
+    heavy = "images" in body or (isinstance(messages, list) and any("images" in message for message in messages))
+    return await asyncio.to_thread(_json, body) if heavy else _json(body)
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    try:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_known)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput("This cannot be sent to Ollama: it is no JSON.", detail=str(error)) from error
+    # Half a character, such as a text cut at the wrong place has at its end, is none.
+    return text.encode("utf-8", "replace")
+
+
+def _known(value: object) -> object:
+    """Turn mappings that are no dict, and models, into what JSON has."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 @asynccontextmanager

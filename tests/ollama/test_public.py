@@ -6,14 +6,26 @@ import inspect
 import subprocess
 import sys
 
+import pytest
+
 import launcher.ollama as package
 from launcher.ollama import Client
 
 
 def test_all_is_sorted_and_true() -> None:
     assert package.__all__ == sorted(package.__all__)
-    public = {name for name, value in vars(package).items() if not name.startswith("_") and not inspect.ismodule(value)}
-    assert public - {"annotations"} == set(package.__all__)
+    later = [name for names in package._LATER.values() for name in names]
+    assert len(later) == len(set(later))
+    at_once = {
+        name for name, value in vars(package).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert at_once - {"annotations", "Any", "TYPE_CHECKING", *later} == set(package.__all__) - set(later)
+    assert set(later) <= set(package.__all__) <= set(dir(package))
+
+
+def test_what_does_not_exist_is_told() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = package.Nothing
 
 
 def test_what_is_public_has_a_docstring() -> None:

@@ -143,14 +143,6 @@ class GenerateAnswer(_Answer):
         return self.thinking
 
 
-class LoadAnswer(Wire):
-    """The answer to a load or unload; ``done_reason`` is ``load`` or ``unload``."""
-
-    model: Text = ""
-    done: Flag = False
-    done_reason: Text = ""
-
-
 class EmbedAnswer(_Counted):
     """``/api/embed``: a vector of length 1 for each text, in their order; none when nothing was sent."""
 

@@ -1,4 +1,4 @@
-"""The server itself and its models: version, installed, loaded, shown."""
+"""The server itself and its models: version, installed, loaded, shown, just loaded or unloaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from launcher.ollama.wire.fields import End, Members, Moment, Number, Text, Texts, Wire, no_items
+from launcher.ollama.wire.fields import End, Flag, Members, Moment, Number, Text, Texts, Wire, no_items
 
 
 class VersionAnswer(Wire):
@@ -117,3 +117,11 @@ class ShownModel(Wire):
         """The context the model was trained with, in tokens; None when not told."""
         value = self.model_info.get(f"{self.architecture}.context_length")
         return value if isinstance(value, int) else None
+
+
+class LoadAnswer(Wire):
+    """The answer to a load or unload; ``done_reason`` is ``load`` or ``unload``."""
+
+    model: Text = ""
+    done: Flag = False
+    done_reason: Text = ""
