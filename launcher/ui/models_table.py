@@ -300,6 +300,9 @@ class ModelsTableModel(QAbstractTableModel):
     def entry_at(self, index: Index) -> Entry | None:
         return self._shown[index.row()] if index.isValid() and index.row() < len(self._shown) else None
 
+    def entries_at(self, rows: Iterable[int]) -> tuple[Entry, ...]:
+        return tuple(self._shown[row] for row in rows if row < len(self._shown))
+
     def row_of(self, name: str) -> int | None:
         """The row of a model; None where it is not shown."""
         return self._rows.get(name)

@@ -143,9 +143,11 @@ class ModelsPage(QWidget):
     @property
     def selected(self) -> tuple[Entry, ...]:
         """The selected models, from top to bottom."""
-        indexes = sorted(self.view.selectionModel().selectedRows(), key=lambda index: index.row())
-        found = (self.table_model.entry_at(index) for index in indexes)
-        return tuple(entry for entry in found if entry is not None)
+        # Not by selectedRows(), which asks the table 20 times for each row: 24 ms for 1,000.
+        selection = self.view.selectionModel().selection()
+        ranges = [selection.at(place) for place in range(selection.count())]
+        rows = sorted({row for each in ranges for row in range(each.top(), each.bottom() + 1)})
+        return self.table_model.entries_at(rows)
 
     @property
     def _default_name(self) -> str:
@@ -328,6 +330,8 @@ class ModelsPage(QWidget):
         header = view.header()
         header.setObjectName("models-header")
         header.setAccessibleName(self.tr("Columns"))
+        # Else it looks at each row, for each column, whether all of it is selected: 8 ms for 1,000 rows.
+        header.setSelectionModel(QItemSelectionModel(self.table_model, header))
         header.setStretchLastSection(False)
         header.setSectionsMovable(False)
         header.setHighlightSections(False)
