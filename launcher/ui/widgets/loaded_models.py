@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QCoreApplication, Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from launcher.domain.models import InstalledModel, LoadedModel, Models
 from launcher.domain.server import ANSWERING, ServerStatus
 from launcher.ui.phrases import SEPARATOR
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text, duration_text, size_text
+from launcher.ui.widgets.bar_row import BarRow
 from launcher.ui.widgets.card import Card, kind_label
-from launcher.ui.widgets.elided_label import ElidedLabel
 from launcher.ui.widgets.empty_state import EmptyState
-from launcher.ui.widgets.name_label import NameLabel
 from launcher.ui.widgets.split_bar import SplitBar
 
 _FOR_EVER_S = 365 * 86_400.0
@@ -58,48 +57,22 @@ def place_words(model: LoadedModel) -> str:
     return SEPARATOR.join(filter(None, (place, context)))
 
 
-class _Row(QWidget):
+class _Row(BarRow):
     """One loaded model."""
 
-    unload_requested = Signal(str)
-
     def __init__(self, theme: Theme, name: str) -> None:
-        super().__init__()
-        self._model: LoadedModel | None = None
-        self._name = NameLabel(name)
-        self._kind = ElidedLabel()
-        self._kind.setProperty("kind", "second")
-        self._stay = ElidedLabel()
-        self._stay.setProperty("kind", "second")
-        self._unload = QPushButton(self.tr("Unload"))
-        self._unload.setObjectName("unload-button")
-        self._unload.setAccessibleName(self.tr("Unload {model}").format(model=name))
-        self._unload.setProperty("kind", "link")
-        self._unload.setCursor(Qt.CursorShape.PointingHandCursor)
-        self._unload.clicked.connect(lambda: self.unload_requested.emit(name))
         self._bar = SplitBar(theme)
-        self._place = ElidedLabel()
-        self._place.setProperty("kind", "small")
-        first = QHBoxLayout()
-        first.setSpacing(12)
-        first.addWidget(self._name)
-        first.addWidget(self._kind)
-        first.addStretch(1)
-        first.addWidget(self._stay)
-        first.addWidget(self._unload)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 8)
-        layout.setSpacing(5)
-        layout.addLayout(first)
-        layout.addWidget(self._bar)
-        layout.addWidget(self._place)
+        super().__init__(name, self._bar, _tr("Unload"))
+        self._model: LoadedModel | None = None
+        self.link.setObjectName("unload-button")
+        self.link.setAccessibleName(self.tr("Unload {model}").format(model=name))
 
     def show_model(self, model: LoadedModel, installed: InstalledModel | None, now_s: float) -> None:
         self._model = model
         kind = (installed.parameter_size, installed.quantization) if installed is not None else ()
-        self._kind.setText(SEPARATOR.join(filter(None, kind)))
+        self.words.setText(SEPARATOR.join(filter(None, kind)))
         words = place_words(model)
-        self._place.setText(words)
+        self.show_foot(words)
         part = min(model.size_vram_bytes / model.size_bytes, 1.0) if model.size_bytes else 0.0
         self._bar.show_split(part, words)
         self._bar.setVisible(bool(model.size_bytes))
@@ -111,7 +84,7 @@ class _Row(QWidget):
 
     def show_time(self, now_s: float) -> None:
         if self._model is not None:
-            self._stay.setText(stay_words(self._model, now_s))
+            self.remark.setText(stay_words(self._model, now_s))
 
 
 class LoadedModelsCard(Card):
@@ -166,7 +139,7 @@ class LoadedModelsCard(Card):
         for place, model in enumerate(loaded):
             if model.name not in self._rows:
                 row = self._rows[model.name] = _Row(self._theme, model.name)
-                row.unload_requested.connect(self.unload_requested)
+                row.clicked.connect(lambda name=model.name: self.unload_requested.emit(name))
                 self.body.insertWidget(place, row)
                 row.show()
                 come = True

@@ -5,58 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication, Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QPushButton, QWidget
 
 from launcher.domain.transfer import Phase, Transfer
 from launcher.ui.phrases import SEPARATOR, amount_words, pace_words, phase_phrase, transfer_words
 from launcher.ui.theme import Role, TextKind
 from launcher.ui.units import count_text, percent_text
+from launcher.ui.widgets.bar_row import BarRow
 from launcher.ui.widgets.card import Card, kind_label, restyle
-from launcher.ui.widgets.elided_label import ElidedLabel
-from launcher.ui.widgets.name_label import NameLabel
 from launcher.ui.widgets.progress import ThinProgressBar
 
 MOST_ROWS = 3
 
 
-class TransferRow(QWidget):
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("downloads-card", text)
+
+
+class _Row(BarRow):
     """One download: name, words, the way to stop it, and its bar."""
 
-    cancel_requested = Signal(str)
-
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._name = NameLabel(name)
-        self._words = ElidedLabel()
-        self._words.setProperty("kind", "second")
-        self._cancel = QPushButton(self.tr("Pause"))
-        self._cancel.setObjectName("transfer-pause-button")
-        self._cancel.setAccessibleName(self.tr("Pause the download of {model}").format(model=name))
-        self._cancel.setProperty("kind", "link")
-        self._cancel.setCursor(Qt.CursorShape.PointingHandCursor)
-        self._cancel.clicked.connect(lambda: self.cancel_requested.emit(name))
+    def __init__(self, name: str) -> None:
         self._bar = ThinProgressBar()
+        super().__init__(name, self._bar, _tr("Pause"))
         self._bar.setObjectName("transfer-progress")
-        first = QHBoxLayout()
-        first.setSpacing(12)
-        first.addWidget(self._name)
-        first.addWidget(self._words)
-        first.addStretch(1)
-        first.addWidget(self._cancel)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 4)
-        layout.setSpacing(5)
-        layout.addLayout(first)
-        layout.addWidget(self._bar)
+        self.link.setObjectName("transfer-pause-button")
+        self.link.setAccessibleName(self.tr("Pause the download of {model}").format(model=name))
 
     def show_transfer(self, transfer: Transfer) -> None:
         phrase = phase_phrase(transfer.phase)
         words = SEPARATOR.join(filter(None, (transfer_words(transfer), amount_words(transfer), pace_words(transfer))))
-        self._words.setText(words)
+        self.words.setText(words)
         kind = "warn" if phrase.text_role is Role.WARN else "second"
-        if self._words.property("kind") != kind:
-            self._words.setProperty("kind", kind)
-            restyle(self._words)
+        if self.words.property("kind") != kind:
+            self.words.setProperty("kind", kind)
+            restyle(self.words)
         self._bar.show_permille(transfer.permille, phrase.role, moving=phrase.moving)
         part = percent_text(transfer.permille) if transfer.permille is not None else ""
         self._bar.setAccessibleName(" ".join(filter(None, (transfer.model, part))))
@@ -70,9 +53,9 @@ class DownloadsCard(Card):
     page_requested = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(QCoreApplication.translate("downloads-card", "Downloads"), parent)
+        super().__init__(_tr("Downloads"), parent)
         self.setObjectName("downloads-card")
-        self._rows: dict[str, TransferRow] = {}
+        self._rows: dict[str, _Row] = {}
         self._open = QPushButton(self.tr("Open downloads"))
         self._open.setObjectName("open-downloads-button")
         self._open.setAccessibleName(self._open.text())
@@ -100,8 +83,8 @@ class DownloadsCard(Card):
         come = False
         for place, transfer in enumerate(shown):
             if transfer.model not in self._rows:
-                row = self._rows[transfer.model] = TransferRow(transfer.model)
-                row.cancel_requested.connect(self.cancel_requested)
+                row = self._rows[transfer.model] = _Row(transfer.model)
+                row.clicked.connect(lambda name=transfer.model: self.cancel_requested.emit(name))
                 self.body.insertWidget(place, row)
                 row.show()
                 come = True
