@@ -22,7 +22,7 @@ from launcher.ui.theme import TextKind
 from launcher.ui.units import count_text, size_text
 from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import kind_label
-from launcher.ui.widgets.program_dialog import program_dialog
+from launcher.ui.widgets.program_dialog import ProgramDialog
 
 _WIDTH = 440
 _CHARACTERS = 62
@@ -162,7 +162,7 @@ class WindowAsk:
         return await ask(question_dialog(question, self._window)) == QDialog.DialogCode.Accepted.value
 
     async def choose_program(self, start: str) -> str | None:
-        dialog = program_dialog(self._window, start)
+        dialog = ProgramDialog(self._window, start)
         chosen: list[str] = []
         dialog.fileSelected.connect(chosen.append)
         accepted = await ask(dialog) == QFileDialog.DialogCode.Accepted.value

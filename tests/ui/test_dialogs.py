@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QLabel, QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
 
 from launcher.domain.questions import DeleteModels
 from launcher.loop import make_loop
@@ -135,6 +135,24 @@ async def test_a_program_is_chosen_among_files(window: QWidget, tmp_path: Any) -
     field.setText(str(path))
     dialog.accept()
     assert await answer == str(path)
+
+
+async def test_a_program_that_is_not_there_is_told_in_place(window: QWidget, tmp_path: Any) -> None:
+    """Qt would open a message box with a loop of its own."""
+    answer = asyncio.ensure_future(WindowAsk(window).choose_program(str(tmp_path / "old")))
+    await eventually(lambda: window.findChildren(QFileDialog))
+    (dialog,) = window.findChildren(QFileDialog)
+    await eventually(dialog.isVisible)
+    field = dialog.findChild(QLineEdit, "fileNameEdit")
+    assert field is not None
+    field.setText(str(tmp_path / "nowhere"))
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert dialog.isVisible()
+    assert not dialog.findChildren(QMessageBox)
+    assert dialog.labelText(QFileDialog.DialogLabel.FileName) == "There is no such file:"
+    assert not answer.done()
+    dialog.reject()
+    assert await answer is None
 
 
 async def test_no_program_is_chosen(window: QWidget) -> None:

@@ -31,7 +31,7 @@ from launcher.ui.theme import TextKind, Theme
 from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import kind_label, restyle
 from launcher.ui.widgets.pill import Pill
-from launcher.ui.widgets.program_dialog import program_dialog
+from launcher.ui.widgets.program_dialog import ProgramDialog
 
 _SAVED_MS = 2_500
 _CHOICE_WIDTH = 190
@@ -205,7 +205,7 @@ class ProgramEditor(TextEditor):
         self.row.addWidget(self.browse)
 
     def _on_browse(self) -> None:
-        dialog = program_dialog(self, self.line.text())
+        dialog = ProgramDialog(self, self.line.text())
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.fileSelected.connect(self._on_chosen)
         dialog.open()
