@@ -27,10 +27,10 @@ The map of the house
 The import rule
 ===============
 
-``domain`` imports ``errors`` only. ``ollama`` imports ``domain`` and ``errors`` and is the only importer of httpx. The
-services (``server``, ``downloads``, ``library``, ``settings``) import neither Qt nor each other: what one needs of
-another is a callable that ``core`` hands in. ``cli``, ``core`` and ``app`` wire; nobody but the entry imports ``app``.
-``ui`` imports PySide6, ``domain``, ``errors`` and ``paths``. Only ``loop`` imports qasync.
+``domain`` imports ``errors`` only. ``ollama`` imports ``domain``, ``errors`` and ``tasks`` and is the only importer of
+httpx. The services (``server``, ``downloads``, ``library``, ``settings``) import neither Qt nor each other: what one
+needs of another is a callable that ``core`` hands in. ``cli``, ``core`` and ``app`` wire; nobody but the entry imports
+``app``. ``ui`` imports PySide6, ``domain``, ``errors`` and ``paths``. Only ``loop`` imports qasync.
 ``tests/test_architecture.py`` holds the whole table.
 """
 

@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "diagnostics": {"errors", "paths"},
     "loop": {"tasks"},
     "domain": {"errors"},
-    "ollama": {"domain", "errors"},
+    # Of the leaves only what runs a person's function on a thread.
+    "ollama": {"domain", "errors", "tasks"},
     "server": _OF_A_SERVICE,
     "downloads": _OF_A_SERVICE,
     "library": _OF_A_SERVICE,
@@ -69,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_USE: dict[str, set[str]] = {
     "paths": {"platformdirs"},
     "loop": {"PySide6", "qasync"},
-    "ollama": {"httpx", "pydantic"},
+    "ollama": {"httpx", "pydantic", "docstring_parser"},
     "server": {"psutil", "filelock"},
     "demo": {"h11"},
     "cli": {"click", "rich"},
@@ -85,7 +86,11 @@ NOT_IN_DOMAIN = {
 }  # fmt: skip
 
 # Where the distribution is not named as what it installs.
-DISTRIBUTIONS = {"PySide6": "pyside6-essentials", "shiboken6": "pyside6-essentials"}
+DISTRIBUTIONS = {
+    "PySide6": "pyside6-essentials",
+    "shiboken6": "pyside6-essentials",
+    "docstring_parser": "docstring-parser",
+}
 
 # Until the first paint, when asyncio is not imported yet: the application's own exec().
 RUNS_QT_ALONE = {"launcher.app.front"}
