@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from launcher.domain.settings import (
@@ -48,8 +49,11 @@ class SettingsStorage:
         """What was last read or written; the defaults before that."""
         return self._current
 
-    def load(self) -> tuple[Notice, ...]:
-        """Read the file and tell what was wrong with it. Whatever that is, :attr:`current` is complete afterwards."""
+    def load(self, *, mend: bool = True) -> tuple[Notice, ...]:
+        """Read the file and tell what was wrong with it. Whatever that is, :attr:`current` is complete afterwards.
+
+        With ``mend=False`` a file that cannot be understood stays where it is.
+        """
         try:
             raw = self._read()
         except _Unreadable as trouble:
@@ -57,7 +61,7 @@ class SettingsStorage:
             return (trouble.notice,)
         except _Broken as trouble:
             self._current = _defaults()
-            return (self._set_aside(trouble.reason),)
+            return (self._set_aside(trouble.reason) if mend else self._broken_notice(trouble.reason),)
         self._current, notices = read_settings({**_OF_THIS_SYSTEM, **raw})
         return notices
 
@@ -114,9 +118,16 @@ class SettingsStorage:
             detail=reason,
         )
 
+    def _broken_notice(self, reason: str) -> Notice:
+        return Notice(
+            f"The file of the settings, {self.path}, could not be understood; the defaults are used.",
+            hint="Mend it or remove it.",
+            detail=reason,
+        )
+
     def _set_aside(self, reason: str) -> Notice:
         """Move the broken file out of the way, so that the next change does not overwrite it."""
-        title = f"The file of the settings, {self.path}, could not be understood; the defaults are used."
+        found = self._broken_notice(reason)
         for number in range(1, _SET_ASIDE_AT_MOST + 1):
             name = f"{self.path.stem}.broken{'' if number == 1 else f'-{number}'}{self.path.suffix}"
             aside = self.path.with_name(name)
@@ -125,8 +136,8 @@ class SettingsStorage:
             try:
                 os.replace(self.path, aside)
             except OSError as error:
-                return Notice(title, hint="Mend it or remove it.", detail=f"{reason}; not set aside: {error}")
-            return Notice(title, hint=f"It was kept as {aside}.", detail=reason)
+                return replace(found, detail=f"{reason}; not set aside: {error}")
+            return replace(found, hint=f"It was kept as {aside}.")
         raise AssertionError("unreachable: the last number is always taken")
 
     def _write(self, raw: dict[str, object]) -> None:

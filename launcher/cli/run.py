@@ -50,11 +50,15 @@ class _Interrupts:
 _interrupts: ContextVar[_Interrupts] = ContextVar("interrupts")
 
 
-def run(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Run a command to its end; returns its exit code, or 130 when it was interrupted."""
-    from launcher.diagnostics import setup_logging
+def run(command: Callable[[], Coroutine[Any, Any, int]], *, keeps_log: bool = True) -> int:
+    """Run a command to its end; returns its exit code, or 130 when it was interrupted.
 
-    setup_logging()
+    ``keeps_log=False`` is for one that may not even make the folder of our log.
+    """
+    if keeps_log:
+        from launcher.diagnostics import setup_logging
+
+        setup_logging()
     with asyncio.Runner() as runner:
         try:
             return runner.run(_interruptible(command))

@@ -44,7 +44,8 @@ class Glance:
 class Lookout:
     """See what is at one address.
 
-    ``probe_s`` bounds one request; a process of ours that has not answered within ``overdue_s`` is overdue.
+    ``probe_s`` bounds one request; a process of ours that has not answered within ``overdue_s`` is overdue. Without a
+    ``record_file`` nothing is known to be ours.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Lookout:
         *,
         client: Client,
         address: Address,
-        record_file: RecordFile,
+        record_file: RecordFile | None,
         find: Callable[[], Binary | None],
         probe_s: float,
         overdue_s: float,
@@ -112,7 +113,7 @@ class Lookout:
 
     def glance(self) -> Glance:
         """Read the record and check it against the process table. Blocking; raises StorageError."""
-        record = self._record_file.read()
+        record = None if self._record_file is None else self._record_file.read()
         if record is None:
             return Glance(None, Recorded.NOTHING, leftovers=False)
         boot_id = identity.boot_id()

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.domain.checks import Unfinished
 from launcher.errors import StorageError
 from launcher.server import identity
 from launcher.server.record import ServerRecord
@@ -23,6 +24,8 @@ _SIMULATED_FOLDER = "simulated"
 """Beside ``models``: where the simulated server keeps its own when no folder is named."""
 
 _PARTIAL = re.compile(r"sha256-(?P<digest>[0-9a-f]{64})-partial(?:-\d+)?")
+_BLOCK_BYTES = 512
+"""Of ``st_blocks`` (stat(2)), whatever the file system's own are."""
 _PARTIAL_CONTENT = re.compile(r"sha256-[0-9a-f]{64}-partial")
 
 
@@ -122,19 +125,82 @@ def refresh_partials(folder: Path) -> RefreshOutcome:
     return RefreshOutcome(refreshed, unwritable)
 
 
+def folder_of(pid: int) -> Path | None:
+    """Tell which folder a live server uses; None where that cannot be known."""
+    words = identity.command_of(pid)
+    if not identity.serves_ollama(words):
+        return None
+    simulated = identity.serves_simulated(words)
+    server = _Server(pid, pid, "ollama", simulated, _uid_of(pid), identity.environ_of(pid))
+    return next(iter(_folders_of(server)), None)
+
+
+def folder_of_user(name: str) -> Path | None:
+    """Tell the default folder of a user's server; None where there is no such user."""
+    if sys.platform == "win32":
+        return None
+    import pwd
+
+    try:
+        return Path(pwd.getpwnam(name).pw_dir, ".ollama", "models")
+    except KeyError:
+        return None
+
+
+def count_models(folder: Path) -> int | None:
+    """Count the models in a folder by their manifests; None where it may not be looked into."""
+    manifests = folder / "manifests"
+    refused: list[OSError] = []
+    count = 0
+    for _, _, names in os.walk(manifests, onerror=refused.append):
+        count += sum(not name.startswith(".") for name in names)
+    if any(not isinstance(error, FileNotFoundError) for error in refused):
+        return None
+    return count
+
+
+def unfinished(folder: Path, now_s: float) -> tuple[Unfinished, ...]:
+    """List what is on the disk of downloads that have not come to their end; ``now_s`` by the wall clock."""
+    return tuple(_unfinished(digest, paths, now_s) for digest, paths in _by_digest(folder).items())
+
+
+def _unfinished(digest: str, paths: Sequence[Path], now_s: float) -> Unfinished:
+    completed = total = on_disk = 0
+    newest_s = 0.0
+    for path in paths:
+        try:
+            found = path.stat()
+            newest_s = max(newest_s, found.st_mtime)
+            # The content has its full size from the first byte on; what it takes is told by its blocks.
+            if sys.platform == "win32":
+                on_disk += found.st_size
+            else:
+                on_disk += found.st_blocks * _BLOCK_BYTES
+            if not _PARTIAL_CONTENT.fullmatch(path.name):
+                part = json.loads(path.read_bytes())
+                completed, total = completed + part["Completed"], total + part["Size"]
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+    return Unfinished(digest, completed, total, on_disk, max(0.0, now_s - newest_s), _is_damaged(paths))
+
+
+def _by_digest(folder: Path) -> dict[str, list[Path]]:
+    by_digest: dict[str, list[Path]] = {}
+    for path in _partials(folder, _PARTIAL):
+        found = _PARTIAL.fullmatch(path.name)
+        if found:
+            by_digest.setdefault(found["digest"], []).append(path)
+    return by_digest
+
+
 def mend_partials(folder: Path) -> int:
     """Remove what is left of downloads that could never go on; tell how many. Only while no server uses the folder.
 
     A server that is told to end while it downloads may leave a sidecar empty, or some of them missing (seen on
     0.33.0-rc2). Each later pull of that model then fails, until all partial files of the digest are gone.
     """
-    by_digest: dict[str, list[Path]] = {}
-    for path in _partials(folder, _PARTIAL):
-        found = _PARTIAL.fullmatch(path.name)
-        if found:
-            by_digest.setdefault(found["digest"], []).append(path)
     mended = 0
-    for paths in by_digest.values():
+    for paths in _by_digest(folder).values():
         if _is_damaged(paths):
             with suppress(OSError):  # not ours to write: the pull will say what is wrong
                 for path in paths:

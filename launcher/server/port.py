@@ -48,6 +48,21 @@ def port_holder(host: str, port: int) -> Holder | None:
     return _psutil_holder(host, port)
 
 
+def bound_at(port: int) -> tuple[str, ...]:
+    """List the addresses at which somebody listens on ``port``; empty where the system does not tell. Blocking."""
+    if sys.platform == "linux":
+        found = {listener for table in ("tcp", "tcp6") for listener, at, _, _ in _listeners(table) if at == port}
+        return tuple(sorted(map(str, found)))
+    import psutil
+
+    try:
+        entries = psutil.net_connections(kind="tcp")
+    except psutil.Error:
+        return ()
+    listening = [entry.laddr for entry in entries if entry.status == psutil.CONN_LISTEN and len(entry.laddr) == 2]
+    return tuple(sorted({str(local[0]) for local in listening if local[1] == port}))
+
+
 def is_local_host(host: str) -> bool:
     """Tell whether a server could listen on this host: an address of this machine, a name for it, or all of them.
 

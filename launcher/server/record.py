@@ -82,12 +82,14 @@ _KEYS = frozenset(ServerRecord.__dataclass_fields__)
 class RecordFile:
     """Read and write ``server.json``.
 
-    ``report`` gets one sentence when a file had to be set aside. Blocking: call it where that is allowed.
+    ``report`` gets one sentence when a file had to be set aside; with ``mends=False`` it stays where it is. Blocking:
+    call it where that is allowed.
     """
 
-    def __init__(self, path: Path, report: Callable[[str], None] = _log.warning) -> None:
+    def __init__(self, path: Path, report: Callable[[str], None] = _log.warning, *, mends: bool = True) -> None:
         self.path = path
         self._report = report
+        self._mends = mends
 
     def read(self) -> ServerRecord | None:
         """Read the record; None where there is none, or where garbage was set aside.
@@ -152,6 +154,9 @@ class RecordFile:
             return None
 
     def _set_aside(self, why: str) -> None:
+        if not self._mends:
+            self._report(f"The file {self.path} is not readable ({why}).")
+            return
         for number in range(1, _MOST_SET_ASIDE + 1):
             aside = self.path.with_name(f"{self.path.name}.broken-{number}")
             if not os.path.lexists(aside) or number == _MOST_SET_ASIDE:
