@@ -26,6 +26,7 @@ from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus, 
 from launcher.domain.settings import OnQuit, Settings
 from launcher.domain.transfer import Transfer
 from launcher.downloads import Downloads
+from launcher.downloads.unfinished import Unfinished, UnfinishedFile
 from launcher.environment import self_command
 from launcher.errors import LauncherError, StorageError
 from launcher.library import Library
@@ -34,7 +35,7 @@ from launcher.ollama.tls import trusted
 from launcher.server import identity
 from launcher.server.control import ServerControl, Timing
 from launcher.server.find import Binary, find_binary
-from launcher.server.health import HealthPoller
+from launcher.server.health import HealthPoller, Intervals
 from launcher.server.launch import Places
 from launcher.server.log import follow_in_batches
 from launcher.server.models_folder import models_folder
@@ -49,6 +50,16 @@ _DRAIN_S = 2.0
 _LOG_LINES = 5000
 _LOG_POLL_S = 0.2
 _RECORD_NAME = "server.json"
+_UNFINISHED_NAME = "downloads.json"
+
+
+WATCHING = RestartPolicy(most=0)
+"""For whoever only watches: a server that ends by itself is not started again."""
+
+
+def watching_every(interval_s: float) -> Intervals:
+    """Look at state and models so often."""
+    return Intervals(running_s=interval_s, unwatched_s=interval_s, models_s=interval_s)
 
 
 def _to_nobody(_: object) -> None:
@@ -147,6 +158,7 @@ class Core:
         report: Callable[[LauncherError], None],
         timing: Timing | None,
         policy: RestartPolicy | None,
+        intervals: Intervals | None,
     ) -> None:
         self.settings = settings
         self.address = chosen.address
@@ -156,7 +168,7 @@ class Core:
         self._starts_when_seen = False
         self._answers = False
         self.library = Library(client, publish)
-        self.downloads = Downloads(client, publish)
+        self.downloads = Downloads(client, self._publish_transfers)
         state = paths.state_dir()
         self.control = ServerControl(
             client=client,
@@ -176,12 +188,15 @@ class Core:
         self.supervisor = Supervisor(
             self.control, publish=self._publish_server, report=report, wake_poller=self._wake_poller, policy=policy
         )
+        server = "local" if self.supervisor.status.local else client.base_url
+        self.unfinished = Unfinished(UnfinishedFile(state / _UNFINISHED_NAME), server)
         self.health = HealthPoller(
             look=self.control.look,
             on_seen=self._on_seen,
             state=lambda: self.supervisor.status.state,
             refresh_models=self.library.refresh,
             forget_models=self.library.forget,
+            intervals=intervals,
         )
 
     async def models(self) -> Models:
@@ -212,6 +227,13 @@ class Core:
             group.create_task(self.supervisor.run(), name="supervisor")
             group.create_task(self.health.run(), name="health")
             group.create_task(self.downloads.run(), name="downloads")
+            group.create_task(self._keep_unfinished(), name="unfinished downloads")
+
+    async def watch(self) -> None:
+        """Keep the published state and models true until cancelled, and do nothing else."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.supervisor.run(), name="supervisor")
+            group.create_task(self.health.run(), name="health")
 
     async def quit(self) -> None:
         """What a person's "quit" means for pulls and server, before :meth:`run` is cancelled: as the setting says."""
@@ -229,6 +251,18 @@ class Core:
             self._starts_when_seen = False
             if status.state in (ServerState.STOPPED, ServerState.FAILED) and offers(status).start:
                 self.supervisor.start()
+
+    async def _keep_unfinished(self) -> None:
+        """Offer what an earlier run has left, paused, as nobody has asked for it in this one; keep what this has."""
+        for name in await self.unfinished.read():
+            self.downloads.offer(name)
+        # Also where there is none: what was shown may be another server's.
+        self._publish_transfers(self.downloads.transfers)
+        await self.unfinished.run()
+
+    def _publish_transfers(self, transfers: tuple[Transfer, ...]) -> None:
+        self._publish(transfers)
+        self.unfinished.changed(transfers)
 
     def _publish_server(self, status: ServerStatus) -> None:
         answered, self._answers = self._answers, status.state in ANSWERING
@@ -251,6 +285,7 @@ async def open_core(
     environ: Mapping[str, str] | None = None,
     timing: Timing | None = None,
     policy: RestartPolicy | None = None,
+    intervals: Intervals | None = None,
 ) -> AsyncIterator[Core]:
     """Build the services for the chosen address and close what they hold, on every path.
 
@@ -281,6 +316,7 @@ async def open_core(
             report=report,
             timing=timing,
             policy=policy,
+            intervals=intervals,
         )
         # Whatever the command is for: a killed server leaves runners that hold gigabytes.
         await core.control.tidy()

@@ -127,6 +127,13 @@ class Downloads:
         self._show_now()
         return job.transfer
 
+    def offer(self, name: str) -> None:
+        """Put a download on the list that goes on when a person wishes it. Raises InvalidModelName."""
+        parsed = ModelName.parse(name)
+        if parsed.key not in self._jobs:
+            self._jobs[parsed.key] = _Job(parsed, False, paused(new_transfer(parsed.display, self._clock())))
+            self._show_now()
+
     def cancel(self, name: str) -> None:
         """Close the stream of a download; what is on disk stays, and :meth:`add` goes on from there."""
         job = self._find(name)
