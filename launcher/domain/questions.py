@@ -19,4 +19,11 @@ class DeleteModels:
     """Those of them that are in memory, and are unloaded first."""
 
 
-Question = DeleteModels
+@dataclass(frozen=True, slots=True)
+class QuitWhileDownloading:
+    """May the launcher end though these are being downloaded?"""
+
+    names: tuple[str, ...]
+
+
+Question = DeleteModels | QuitWhileDownloading

@@ -17,7 +17,7 @@ from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFileDialog, QPushButton, QVBoxLayout, QWidget
 
-from launcher.domain.questions import DeleteModels, Question
+from launcher.domain.questions import DeleteModels, Question, QuitWhileDownloading
 from launcher.ui.theme import TextKind
 from launcher.ui.units import count_text, size_text
 from launcher.ui.widgets.breakable import breakable
@@ -52,7 +52,11 @@ async def ask(dialog: QDialog) -> int:
 
 
 class QuestionDialog(QDialog):
-    """A title, sentences, perhaps names, and two buttons. Accepted: the deed may be done."""
+    """A title, sentences, perhaps names, and two buttons. Accepted: the deed may be done.
+
+    ``refusal`` says what happens otherwise, where "Cancel" would say too little; ``harmful`` paints the deed as one
+    that cannot be undone.
+    """
 
     def __init__(
         self,
@@ -62,6 +66,8 @@ class QuestionDialog(QDialog):
         parent: QWidget | None = None,
         *,
         names: Sequence[str] = (),
+        refusal: str = "",
+        harmful: bool = True,
     ) -> None:
         super().__init__(parent)
         self.setObjectName("question-dialog")
@@ -94,10 +100,11 @@ class QuestionDialog(QDialog):
         self.deed_button = QPushButton(deed)
         self.deed_button.setObjectName("deed-button")
         self.deed_button.setAccessibleName(deed)
-        self.deed_button.setProperty("kind", "danger")
+        if harmful:
+            self.deed_button.setProperty("kind", "danger")
         self.deed_button.setAutoDefault(False)
         self.deed_button.clicked.connect(self.accept)
-        self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.cancel_button = QPushButton(refusal or self.tr("Cancel"))
         self.cancel_button.setObjectName("cancel-button")
         self.cancel_button.setAccessibleName(self.cancel_button.text())
         self.cancel_button.clicked.connect(self.reject)
@@ -118,7 +125,11 @@ class QuestionDialog(QDialog):
 
 def question_dialog(question: Question, parent: QWidget | None = None) -> QuestionDialog:
     """Put a question into words."""
-    return _delete_models_dialog(question, parent)
+    match question:
+        case DeleteModels():
+            return _delete_models_dialog(question, parent)
+        case QuitWhileDownloading():
+            return _quit_dialog(question, parent)
 
 
 def _tr(text: str) -> str:
@@ -150,6 +161,30 @@ def _delete_models_dialog(question: DeleteModels, parent: QWidget | None) -> Que
     what = _tr("Delete 1 model") if one else _tr("Delete {count} models").format(count=count)
     deed = _tr("{what}, {size}").format(what=what, size=freed) if question.freed_at_most_bytes else what
     return QuestionDialog(title, sentences, deed, parent, names=() if one else names)
+
+
+def _quit_dialog(question: QuitWhileDownloading, parent: QWidget | None) -> QuestionDialog:
+    names = question.names
+    one = len(names) == 1
+    title = (
+        _tr("Quit while {name} is being downloaded?").format(name=names[0])
+        if one
+        else _tr("Quit while {count} models are being downloaded?").format(count=count_text(len(names)))
+    )
+    sentence = (
+        _tr("What has come so far is kept. The download goes on from there when you resume it after the next start.")
+        if one
+        else _tr("What has come so far is kept. They go on from there when you resume them after the next start.")
+    )
+    return QuestionDialog(
+        title,
+        [sentence],
+        _tr("Quit and pause"),
+        parent,
+        names=() if one else names,
+        refusal=_tr("Keep running"),
+        harmful=False,
+    )
 
 
 class WindowAsk:

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QLabel, QLineEdit, QMessageBox, QPushButton, QWidget
 
-from launcher.domain.questions import DeleteModels
+from launcher.domain.questions import DeleteModels, QuitWhileDownloading
 from launcher.loop import make_loop
 from launcher.ui.dialogs import QuestionDialog, WindowAsk, ask, question_dialog
 from launcher.ui.theme import Theme
@@ -215,6 +215,22 @@ async def test_the_words_are_honest(
         assert text in words(dialog)
     for text in unsaid:
         assert text not in words(dialog)
+    dialog.deleteLater()
+
+
+@pytest.mark.parametrize(
+    ("names", "title", "said"),
+    [
+        pytest.param(("qwen3:8b",), "Quit while qwen3:8b is being downloaded?", ["kept", "resume it"], id="1"),
+        pytest.param(("a:1b", "b:1b"), "Quit while 2 models are being downloaded?", ["a:1b\nb:1b", "resume"], id="2"),
+    ],
+)
+async def test_to_quit_is_no_danger(theme: Theme, names: tuple[str, ...], title: str, said: list[str]) -> None:
+    dialog = question_dialog(QuitWhileDownloading(names))
+    assert dialog.windowTitle() == title
+    assert (dialog.deed_button.text(), dialog.cancel_button.text()) == ("Quit and pause", "Keep running")
+    assert dialog.deed_button.property("kind") is None
+    assert all(text in words(dialog) for text in said)
     dialog.deleteLater()
 
 
