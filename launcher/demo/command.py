@@ -70,7 +70,8 @@ def _refuse(text: str) -> int:
 
 def _print_version(environ: Mapping[str, str]) -> int:
     """Tell the version of a server that answers, and ours where it differs. Waits without a limit, as the real one."""
-    from launcher.demo.script import InvalidScript, load_script
+    from launcher.demo.script import InvalidScript
+    from launcher.demo.script_file import load_script
 
     try:
         own = load_script(environ).version

@@ -1,6 +1,7 @@
 """HTTP/1.1 on asyncio streams, as Go's net/http with gin behaves: chunks, disconnects, access lines.
 
 Knows no route: it reads a request, gives it to the one function it was made with, and watches the client meanwhile.
+A body that is too large for memory goes into a ``Sink`` as it comes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 
@@ -23,12 +24,16 @@ STREAM_TYPE = "application/x-ndjson"
 SIMULATED_HEADER = ("Ollama-Simulated", "1")
 _REASONS = {
     200: b"OK",
+    201: b"Created",
+    307: b"Temporary Redirect",
     400: b"Bad Request",
+    401: b"Unauthorized",
     403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     500: b"Internal Server Error",
     501: b"Not Implemented",
+    502: b"Bad Gateway",
     503: b"Service Unavailable",
 }
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -40,6 +45,16 @@ _LARGEST_WITH_LENGTH = 2048
 
 class ClientGone(Exception):
     """The client has closed the connection."""
+
+
+class Sink(Protocol):
+    """Where a body goes that is not kept in memory."""
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes."""
+
+    def close(self) -> None:
+        """Let go of what has been taken, whether all of it came or not."""
 
 
 @dataclass(slots=True)
@@ -54,10 +69,34 @@ class Request:
     client: str
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the client has gone."""
+    sink: Sink | None = None
+    """Holds the body instead of ``body``."""
 
     @property
     def path(self) -> str:
         return self.target.partition("?")[0]
+
+
+class Reply(Protocol):
+    """What a route may do with its request: an ``Exchange``, or one that words the same answers differently."""
+
+    @property
+    def request(self) -> Request: ...
+
+    @property
+    def has_begun(self) -> bool: ...
+
+    async def json(self, status: int, value: Any, content_type: str = JSON_TYPE) -> None: ...
+
+    async def fail(self, status: int, text: str) -> None: ...
+
+    async def line(self, value: Any) -> None: ...
+
+    async def end(self) -> None: ...
+
+    async def raw(self, data: bytes) -> None: ...
+
+    def cut(self) -> None: ...
 
 
 class Exchange:
@@ -110,10 +149,18 @@ class Exchange:
 
     async def line(self, value: Any) -> None:
         """Send one JSON line as one chunk, beginning the stream if it has not begun; ClientGone when nobody reads."""
+        await self.raw(dumps(value) + b"\n")
+
+    async def raw(self, data: bytes) -> None:
+        """Send bytes as one chunk, as ``line`` does."""
         if not self.has_begun:
             await self.begin_stream(STREAM_TYPE)
         await self._gate()
-        await self._send(h11.Data(data=dumps(value) + b"\n"))
+        await self._send(h11.Data(data=data))
+
+    def cut(self) -> None:
+        """Close the connection in the middle of what it was saying."""
+        self._writer.transport.abort()
 
     async def end(self) -> None:
         """End the answer."""
@@ -138,14 +185,17 @@ class Exchange:
 
 Answer = Callable[[Exchange], Awaitable[None]]
 Gate = Callable[[], Awaitable[None]]
+SinkOf = Callable[[str, str], Sink | None]
+"""Gives the sink for the body of a method and path; None: it is read into memory."""
 
 
 class HttpServer:
     """Every open connection, and one function that answers."""
 
-    def __init__(self, answer: Answer, gate: Gate) -> None:
+    def __init__(self, answer: Answer, gate: Gate, sink_of: SinkOf) -> None:
         self._answer = answer
         self._gate = gate
+        self._sink_of = sink_of
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut_all(self) -> None:
@@ -169,17 +219,55 @@ class HttpServer:
         client = str(peer[0]) if peer else ""
         while True:
             try:
-                request = await _read_request(connection, reader, client)
+                request = await self._read_request(connection, reader, writer, client)
             except h11.RemoteProtocolError:
                 writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n")
                 writer.write(b"Connection: close\r\n\r\n400 Bad Request")
                 return
             if request is None:
                 return
-            await self._exchange(Exchange(request, connection, writer, self._gate), connection, reader)
+            try:
+                await self._exchange(Exchange(request, connection, writer, self._gate), connection, reader)
+            finally:
+                if request.sink is not None:
+                    request.sink.close()
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
+
+    async def _read_request(
+        self, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: str
+    ) -> Request | None:
+        """Read one request whole; None when the client closes instead."""
+        request: Request | None = None
+        body = bytearray()
+        is_whole = False
+        try:
+            while True:
+                event = connection.next_event()
+                if event is h11.NEED_DATA:
+                    if connection.they_are_waiting_for_100_continue:
+                        go_on = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
+                        writer.write(connection.send(go_on) or b"")
+                    connection.receive_data(await reader.read(_READ_BYTES))
+                elif isinstance(event, h11.Request):
+                    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in event.headers}
+                    method, target = event.method.decode("ascii"), event.target.decode("latin-1")
+                    request = Request(method, target, headers, b"", client)
+                    request.sink = self._sink_of(method, request.path)
+                elif isinstance(event, h11.Data) and request is not None and request.sink is not None:
+                    request.sink.write(event.data)
+                elif isinstance(event, h11.Data):
+                    body += event.data
+                elif isinstance(event, h11.EndOfMessage) and request is not None:
+                    request.body = bytes(body)
+                    is_whole = True
+                    return request
+                else:
+                    return None
+        finally:
+            if not is_whole and request is not None and request.sink is not None:
+                request.sink.close()
 
     async def _exchange(self, exchange: Exchange, connection: h11.Connection, reader: asyncio.StreamReader) -> None:
         """Answer one request. While the answer is made, a client that closes the connection cancels it."""
@@ -212,22 +300,3 @@ def _date() -> str:
     # Not email.utils, which takes 5 ms of every start, nor strftime, which writes the day in the person's language.
     year, month, day, hour, minute, second, weekday, _, _ = time.gmtime()
     return f"{_DAYS[weekday]}, {day:02d} {_MONTHS[month - 1]} {year} {hour:02d}:{minute:02d}:{second:02d} GMT"
-
-
-async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader, client: str) -> Request | None:
-    """Read one request whole; None when the client closes instead."""
-    head: h11.Request | None = None
-    body = bytearray()
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            connection.receive_data(await reader.read(_READ_BYTES))
-        elif isinstance(event, h11.Request):
-            head = event
-        elif isinstance(event, h11.Data):
-            body += event.data
-        elif isinstance(event, h11.EndOfMessage) and head is not None:
-            headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
-            return Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers, bytes(body), client)
-        else:
-            return None

@@ -12,6 +12,7 @@ from launcher.demo import log
 from launcher.demo.download import BlobDownload, DownloadFailed, Downloads
 from launcher.demo.golang import GoError
 from launcher.demo.registry import Layer, Model
+from launcher.demo.script import Script
 from launcher.domain.names import DEFAULT_HOST, ModelName
 
 Emit = Callable[[dict[str, Any]], Awaitable[None]]
@@ -56,30 +57,39 @@ async def pull(
 
 
 def _look_up(downloads: Downloads, name: ModelName, *, insecure: bool) -> Model:
-    script = downloads.script.registry
     scheme = "http" if insecure else "https"
     url = f"{scheme}://{name.host}/v2/{name.namespace}/{name.model}/manifests/{name.tag}"
-    failure = None
-    if script.fails == "offline":
-        failure = f'Get "{url}": dial tcp: lookup {name.host.split(":")[0]}: no such host'
-    elif script.fails == "down":
-        port = name.host.partition(":")[2] or ("80" if insecure else "443")
-        failure = f'Get "{url}": dial tcp 127.0.0.1:{port}: connect: connection refused'
-    elif script.fails == "proxy":
-        failure = f'Get "{url}": proxyconnect tcp: dial tcp {script.body or _PROXY}: connect: connection refused'
-    elif script.fails == "401":
-        raise PullFailed(f'realm host "" does not match original host "{name.host}"')
-    elif script.fails is not None:
-        raise PullFailed(f"{script.fails}: {script.body}")
-    elif script.insecure_only and not insecure and name.host != DEFAULT_HOST:
-        failure = f'Get "{url}": tls: first record does not look like a TLS handshake'
+    failure = registry_failure(downloads.script, name, "Get", url, insecure=insecure)
     if failure is not None:
-        log.slog("INFO", "images.go:1314", f"request failed: {failure}")
         raise PullFailed(failure)
     model = downloads.registry.model(name)
     if model is None:
         raise PullFailed("file does not exist")
     return model
+
+
+def registry_failure(script: Script, name: ModelName, method: str, url: str, *, insecure: bool) -> str | None:
+    """Word what the script wants to go wrong with every request to the registry; None: nothing."""
+    faults = script.registry
+    if faults.fails == "401":
+        return f'realm host "" does not match original host "{name.host}"'
+    if faults.fails is not None and faults.fails.isdecimal():
+        return f"{faults.fails}: {faults.body}"
+    failure = None
+    if faults.fails == "offline":
+        failure = f"dial tcp: lookup {name.host.split(':')[0]}: no such host"
+    elif faults.fails == "down":
+        port = name.host.partition(":")[2] or ("80" if insecure else "443")
+        failure = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
+    elif faults.fails == "proxy":
+        failure = f"proxyconnect tcp: dial tcp {faults.body or _PROXY}: connect: connection refused"
+    elif faults.insecure_only and not insecure and name.host != DEFAULT_HOST:
+        failure = "tls: first record does not look like a TLS handshake"
+    if failure is None:
+        return None
+    text = f'{method} "{url}": {failure}'
+    log.slog("INFO", "images.go:1314", f"request failed: {text}")
+    return text
 
 
 async def _fetch(downloads: Downloads, name: ModelName, layer: Layer, left: asyncio.Event, emit: Emit) -> bool:

@@ -12,7 +12,8 @@ same word in ``weights`` (default: the model's name) and the same sizes share th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,8 @@ from launcher.demo.script import FaultScript, InvalidScript, Script
 from launcher.domain.names import InvalidModelName, ModelName
 
 MANIFEST_MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
-_CONFIG_MEDIA_TYPE = "application/vnd.docker.container.image.v1+json"
-_LAYER_MEDIA_TYPE = "application/vnd.ollama.image."
+CONFIG_MEDIA_TYPE = "application/vnd.docker.container.image.v1+json"
+LAYER_MEDIA_TYPE = "application/vnd.ollama.image."
 _WEIGHT_TYPES = ("model", "projector", "adapter")
 _DEFAULT_TEMPLATE = "{{ if .System }}<|system|>\n{{ .System }}\n{{ end }}<|user|>\n{{ .Prompt }}\n<|assistant|>\n"
 _DEFAULT_LICENSE = "A simulated model: it has no weights, and this licence licenses nothing.\n"
@@ -149,6 +150,28 @@ class Registry:
         """Find a blob by its digest."""
         return self._blobs.get(digest)
 
+    def config_of(self, digest: str) -> Mapping[str, Any] | None:
+        """Give what the configuration of a model says of its weights; None where these are no weights of ours."""
+        layer = self._blobs.get(digest)
+        if layer is None or layer.content is not None:
+            return None
+        for model in self._models.values():
+            if model.layers[0].digest == digest and model.layers[-1].content is not None:
+                config: Mapping[str, Any] = json.loads(model.layers[-1].content)
+                return config
+        return None
+
+    def accept(
+        self, name: ModelName, manifest: bytes, layers: Iterable[Mapping[str, Any]], contents: Mapping[str, bytes]
+    ) -> None:
+        """Take a model that was pushed; what is not in ``contents`` is weights, of which only the size is kept."""
+        taken = []
+        for one in layers:
+            digest = str(one["digest"])
+            taken.append(Layer(str(one["mediaType"]), digest, int(one["size"]), contents.get(digest)))
+        self._models[name.key] = Model(name, manifest, tuple(taken))
+        self._blobs.update((layer.digest, layer) for layer in taken)
+
 
 class Faults:
     """What is still to go wrong. One object for the life of the server: a fault that has happened counts."""
@@ -216,7 +239,7 @@ _KNOWN_MEMBERS = {
 def _build(name: ModelName, description: _Description, script: Script) -> Model:
     layers = list(_layers(name, description, script))
     weights = sum(layer.size_bytes for layer in layers if layer.content is None)
-    config = _text_layer(_CONFIG_MEDIA_TYPE, dumps(_config(description, layers, weights)))
+    config = _text_layer(CONFIG_MEDIA_TYPE, dumps(_config(description, layers, weights)))
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_MEDIA_TYPE,
@@ -240,17 +263,17 @@ def _layers(name: ModelName, description: _Description, script: Script) -> Itera
         }
         for kind, text in texts.items():
             if text:
-                yield _text_layer(_LAYER_MEDIA_TYPE + kind, text.encode())
+                yield _text_layer(LAYER_MEDIA_TYPE + kind, text.encode())
         params = description.get("params", dict, {})
         if params:
-            yield _text_layer(_LAYER_MEDIA_TYPE + "params", dumps(params))
+            yield _text_layer(LAYER_MEDIA_TYPE + "params", dumps(params))
         return
     for index, one in enumerate(given):
         if not isinstance(one, dict) or not isinstance(one.get("type"), str):
             raise InvalidScript(f"each layer of the model {name.display} needs a type.")
         kind, text = one["type"], one.get("text")
         if isinstance(text, str):
-            yield _text_layer(_LAYER_MEDIA_TYPE + kind, text.encode())
+            yield _text_layer(LAYER_MEDIA_TYPE + kind, text.encode())
         elif isinstance(one.get("size_bytes"), int):
             yield _weights(seed, kind, one["size_bytes"], script, index)
         else:
@@ -261,7 +284,7 @@ def _weights(seed: str, kind: str, size_bytes: int, script: Script, index: int) 
     size = script.size(size_bytes)
     # Of a namespace of its own: a blob of nothing must never pass for one of the public registry.
     digest = hashlib.sha256(f"simulated weights of {seed}, layer {index}, {size} bytes".encode()).hexdigest()
-    return Layer(_LAYER_MEDIA_TYPE + kind, f"sha256:{digest}", size, None)
+    return Layer(LAYER_MEDIA_TYPE + kind, f"sha256:{digest}", size, None)
 
 
 def _text_layer(media_type: str, content: bytes) -> Layer:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from launcher.demo import log
+from launcher.demo.faults import AnswerFaults
 from launcher.demo.golang import FOREVER_NS
 from launcher.demo.script import Script
 from launcher.demo.store import Installed, ModelsFolder
@@ -72,10 +73,18 @@ class Runners:
     """The models in memory. One load at a time; a model leaves when its time has passed."""
 
     def __init__(
-        self, script: Script, folder: ModelsFolder, *, keep_alive_ns: int, context_length: int, max_queue: int
+        self,
+        script: Script,
+        folder: ModelsFolder,
+        faults: AnswerFaults,
+        *,
+        keep_alive_ns: int,
+        context_length: int,
+        max_queue: int,
     ) -> None:
         self._script = script
         self._folder = folder
+        self._faults = faults
         self._keep_alive_ns = keep_alive_ns
         self._context_length = context_length
         self._max_queue = max_queue
@@ -165,6 +174,10 @@ class Runners:
         blob = self._folder.blob_path(model.weights_digest)
         weights = model.weights_bytes
         size = weights + context_length * int(model.config.get("embedding_length") or 1024) * 4
+        failure = self._faults.out_of_memory(model.name, context_length, size, is_alone=not self._loaded)
+        if failure is not None:
+            log.slog("ERROR", "sched.go:575", "error loading llama server", error=failure)
+            raise RunnerFailed(failure)
         gpu = self._script.gpu
         started_s = time.monotonic()
         log.slog("INFO", "llama_server.go:433", "starting llama-server", cmd=f"llama-server --model {blob} --port 0")

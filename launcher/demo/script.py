@@ -40,7 +40,17 @@ that are the world's and not the server's (``for_s``, ``after_s``, ``delay_s``) 
       "answers": {
         "delay_s": 0.2,              before every answer
         "silent": {"after_s": 3, "for_s": 5},      nothing is answered or streamed meanwhile
-        "garbage": ["/api/tags"]     routes that answer 200 with something that is not JSON
+        "garbage": ["/api/tags"],    routes that answer 200 with something that is not JSON
+        "tools": "always",           once (default): a tool is called when the last message is a person's; always; never
+        "faults": [ … ]              of the inference, see below
+      },
+      "account": {                   what the server says of its account at ollama.com
+        "state": "signed_in",        offline (default: ollama.com cannot be reached), signed_out, signed_in
+        "name": "…", "email": "…", "plan": "free"
+      },
+      "web": {                       what an account finds there
+        "results": [{"title": "…", "url": "…", "content": "…"}],
+        "pages": {"https://…": {"title": "…", "content": "…", "links": ["…"]}}
       },
       "registry": {
         "fails": "down",             down (connection refused), offline (no such host), proxy (HTTPS_PROXY is gone),
@@ -77,28 +87,94 @@ part, has delivered; ``for_s`` of a cut and a rollback counts from the first byt
 - *error*: the pull ends with this text, its progress kept. Once by default.
 - *crash*: as ``crash`` above. Once by default, and a crashed server has forgotten that it crashed.
 - *corrupt*: the bytes are not those of the digest. Without end by default.
+
+Faults of the inference carry ``model`` and ``times`` as well (1 by default), ``path`` (else they meet every route that
+runs a model, those under ``/v1`` by the route of ``/api`` that stands behind them; *html* and *redirect* take any path)
+and ``after_tokens``, how many lines of the answer come before::
+
+    {"fault": "busy"}                                            503, before anything else
+    {"fault": "html", "status": 502}                             a page of some proxy; 200 by default
+    {"fault": "redirect", "location": "http://127.0.0.1:1/"}     307
+    {"fault": "out_of_memory", "fits_num_ctx": 2048, "fits_alone": true, "times": 0}
+    {"fault": "error", "after_tokens": 5, "text": "…"}           a line with an error, and the end
+    {"fault": "cut", "after_tokens": 5}                          the connection breaks
+    {"fault": "no_done", "after_tokens": 5}                      a clean end without the last line
+    {"fault": "bad_utf8", "after_tokens": 5}                     a line that is not UTF-8, then the rest
+    {"fault": "long_line", "after_tokens": 5, "bytes": 10000000}    a token of that size, then the rest
+    {"fault": "stall", "after_tokens": 5, "for_s": 3}            silence, then the rest
+    {"fault": "endless", "after_tokens": 5}                      tokens without end, as fast as they are read
+    {"fault": "endless_line", "after_tokens": 5}                 … and without the end of the line
+
+- *out_of_memory*: the load fails, unless the context is not longer than ``fits_num_ctx``, or, with ``fits_alone``,
+  no other model is loaded. With ``"times": 0`` it is as a machine that is too small; without either of the two
+  members nothing helps.
 """
 
 from __future__ import annotations
 
-import json
-import signal
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Any
 
 from launcher.errors import InvalidInput
 
 SCRIPT_VARIABLE = "LAUNCHER_DEMO_SCRIPT"
 DEFAULT_RATE_BYTES_PER_S = 30_000_000.0
 FAULT_KINDS = ("stall", "cut", "rollback", "error", "crash", "corrupt")
-_T = TypeVar("_T")
-_ONCE_BY_DEFAULT = ("stall", "error", "crash")
+ACCOUNT_STATES = ("offline", "signed_out", "signed_in")
+ANSWER_FAULT_KINDS = (
+    *("busy", "html", "redirect", "out_of_memory", "error", "cut", "no_done", "bad_utf8", "long_line", "stall"),
+    *("endless", "endless_line"),
+)
 
 
 class InvalidScript(InvalidInput):
     """The script file cannot be used."""
+
+
+class ToolUse(Enum):
+    """When a model that has tools calls one."""
+
+    ONCE = "once"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFaultScript:
+    """One fault of the inference."""
+
+    fault: str
+    model: str | None = None
+    path: str | None = None
+    times: int = 1
+    after_tokens: int = 0
+    text: str = ""
+    status: int = 200
+    location: str = ""
+    size_bytes: int = 0
+    for_s: float = 0.0
+    fits_num_ctx: int = 0
+    fits_alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccountScript:
+    """The account of the server at ollama.com."""
+
+    state: str = "offline"
+    name: str = "ada"
+    email: str = "ada@example.com"
+    plan: str = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class WebScript:
+    """What the web holds."""
+
+    results: tuple[Mapping[str, Any], ...] = ()
+    pages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +220,8 @@ class AnswersScript:
     delay_s: float = 0.0
     silent: SilenceScript | None = None
     garbage: tuple[str, ...] = ()
+    tools: ToolUse = ToolUse.ONCE
+    faults: tuple[AnswerFaultScript, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +274,8 @@ class Script:
     stop: StopScript = field(default_factory=StopScript)
     answers: AnswersScript = field(default_factory=AnswersScript)
     registry: RegistryScript = field(default_factory=RegistryScript)
+    account: AccountScript = field(default_factory=AccountScript)
+    web: WebScript = field(default_factory=WebScript)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     faults: tuple[FaultScript, ...] = ()
 
@@ -206,225 +286,3 @@ class Script:
     def wait_s(self, real_s: float) -> float:
         """Scale a wait of the real server."""
         return real_s * self.scale
-
-
-def load_script(environ: Mapping[str, str]) -> Script:
-    """Read the script that the environment names; without one, a plain run at full size."""
-    path = environ.get(SCRIPT_VARIABLE, "")
-    if not path:
-        return Script()
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidScript(f"The script {path} cannot be read.", detail=str(error)) from error
-    try:
-        return parse_script(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise InvalidScript(f"The script {path} is not JSON: {error}.") from error
-    except InvalidScript as error:
-        raise InvalidScript(f"The script {path} cannot be used: {error.title}") from error
-
-
-def parse_script(value: object) -> Script:
-    """Check a script and turn it into values."""
-    top = _Members(value, "the script")
-    scale = top.number("scale", 1.0)
-    if not 0 < scale <= 1:
-        raise InvalidScript("scale must be above 0 and not above 1.")
-    rate = top.number("rate_bytes_per_s", DEFAULT_RATE_BYTES_PER_S)
-    interval_ms = top.number("line_interval_ms", 60.0)
-    hash_rate = top.number("hash_bytes_per_s", 1_700_000_000.0)
-    tokens_per_s = top.number("tokens_per_s", 30.0)
-    for name, number in (
-        ("rate_bytes_per_s", rate),
-        ("line_interval_ms", interval_ms),
-        ("hash_bytes_per_s", hash_rate),
-        ("tokens_per_s", tokens_per_s),
-    ):
-        if number <= 0:
-            raise InvalidScript(f"{name} must be above 0.")
-    sized = Script(scale=scale)
-    free = top.optional_number("free_bytes")
-    script = Script(
-        scale=scale,
-        seed=top.optional_integer("seed"),
-        version=top.text("version", "0.33.0"),
-        line_interval_ms=interval_ms,
-        rate_bytes_per_s=rate,
-        hash_bytes_per_s=hash_rate,
-        load_s=top.optional_number("load_s"),
-        tokens_per_s=tokens_per_s,
-        gpu=top.part("gpu", _gpu),
-        free_bytes=None if free is None else sized.size(free),
-        start=top.part("start", _start) or StartScript(),
-        crash=top.part("crash", _crash) or CrashScript(),
-        stop=top.part("stop", _stop) or StopScript(),
-        answers=top.part("answers", _answers) or AnswersScript(),
-        registry=top.part("registry", _registry) or RegistryScript(),
-        models=top.mapping("models"),
-        faults=tuple(_fault(one, sized) for one in top.members("faults")),
-    )
-    top.end()
-    return script
-
-
-class _Members:
-    """The members of one JSON object, each asked for once; what nobody asked for is an error."""
-
-    def __init__(self, value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise InvalidScript(f"{where} must be an object.")
-        self._left: dict[str, Any] = dict(value)
-        self._where = where
-
-    def _take(self, name: str) -> Any:
-        return self._left.pop(name, None)
-
-    def _wrong(self, name: str, kind: str) -> InvalidScript:
-        return InvalidScript(f"{name} in {self._where} must be {kind}.")
-
-    def optional_number(self, name: str) -> float | None:
-        value = self._take(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise self._wrong(name, "a number, 0 or above")
-        return float(value)
-
-    def number(self, name: str, default: float) -> float:
-        value = self.optional_number(name)
-        return default if value is None else value
-
-    def optional_integer(self, name: str) -> int | None:
-        value = self._take(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise self._wrong(name, "a whole number")
-        return value
-
-    def optional_text(self, name: str) -> str | None:
-        value = self._take(name)
-        if value is not None and not isinstance(value, str):
-            raise self._wrong(name, "a text")
-        return value
-
-    def text(self, name: str, default: str) -> str:
-        value = self.optional_text(name)
-        return default if value is None else value
-
-    def boolean(self, name: str) -> bool:
-        value = self._take(name)
-        if value is not None and not isinstance(value, bool):
-            raise self._wrong(name, "true or false")
-        return bool(value)
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        value = self._take(name)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise self._wrong(name, "a list of texts")
-        return tuple(value)
-
-    def mapping(self, name: str) -> Mapping[str, Mapping[str, Any]]:
-        value = self._take(name)
-        if value is None:
-            return {}
-        if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
-            raise self._wrong(name, "an object of objects")
-        return value
-
-    def members(self, name: str) -> list[_Members]:
-        value = self._take(name)
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            raise self._wrong(name, "a list")
-        return [_Members(one, f"{name}[{index}]") for index, one in enumerate(value)]
-
-    def part(self, name: str, parse: Callable[[_Members], _T]) -> _T | None:
-        value = self._take(name)
-        if value is None:
-            return None
-        members = _Members(value, name)
-        parsed = parse(members)
-        members.end()
-        return parsed
-
-    def end(self) -> None:
-        if self._left:
-            raise InvalidScript(f"{self._where} has no member {min(self._left)!r}.")
-
-
-def _gpu(members: _Members) -> Gpu:
-    return Gpu(
-        name=members.text("name", "Simulated GPU"),
-        library=members.text("library", "CUDA"),
-        total_bytes=int(members.number("total_bytes", 12_000_000_000)),
-    )
-
-
-def _start(members: _Members) -> StartScript:
-    return StartScript(
-        silent_s=members.number("silent_s", 0.0),
-        exit_code=members.optional_integer("exit_code"),
-        stderr=members.text("stderr", ""),
-    )
-
-
-def _crash(members: _Members) -> CrashScript:
-    name = members.text("signal", "SIGKILL")
-    if name not in signal.Signals.__members__ and sys.platform != "win32":
-        raise InvalidScript("signal in crash must be the name of a signal.")
-    return CrashScript(
-        after_s=members.optional_number("after_s"),
-        exit_code=members.optional_integer("exit_code"),
-        signal=name,
-        stderr=members.text("stderr", ""),
-        once=members.optional_text("once"),
-    )
-
-
-def _stop(members: _Members) -> StopScript:
-    return StopScript(ignore=members.boolean("ignore"), delay_s=members.number("delay_s", 0.0))
-
-
-def _answers(members: _Members) -> AnswersScript:
-    return AnswersScript(
-        delay_s=members.number("delay_s", 0.0),
-        silent=members.part("silent", _silence),
-        garbage=members.texts("garbage"),
-    )
-
-
-def _silence(members: _Members) -> SilenceScript:
-    return SilenceScript(after_s=members.number("after_s", 0.0), for_s=members.number("for_s", 0.0))
-
-
-def _registry(members: _Members) -> RegistryScript:
-    fails = members.optional_text("fails")
-    if (
-        fails is not None
-        and fails not in ("down", "offline", "proxy")
-        and not (fails.isdecimal() and 400 <= int(fails) <= 599)
-    ):
-        raise InvalidScript("fails in registry must be down, offline, proxy or a status from 400 to 599.")
-    return RegistryScript(fails=fails, body=members.text("body", ""), insecure_only=members.boolean("insecure_only"))
-
-
-def _fault(members: _Members, sized: Script) -> FaultScript:
-    kind = members.text("fault", "")
-    if kind not in FAULT_KINDS:
-        raise InvalidScript(f"fault must be one of {', '.join(FAULT_KINDS)}, not {kind!r}.")
-    times = members.optional_integer("times")
-    fault = FaultScript(
-        fault=kind,
-        model=members.optional_text("model"),
-        at_bytes=sized.size(members.number("at_bytes", 0)),
-        after_bytes=sized.size(members.number("after_bytes", 0)),
-        for_s=members.optional_number("for_s"),
-        times=times if times is not None else int(kind in _ONCE_BY_DEFAULT),
-        text=members.text("text", "the registry made an error"),
-    )
-    members.end()
-    return fault

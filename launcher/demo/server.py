@@ -14,12 +14,15 @@ from typing import NoReturn
 
 from launcher.demo import log
 from launcher.demo.download import Downloads
+from launcher.demo.faults import AnswerFaults
 from launcher.demo.golang import FOREVER_NS, GoError, format_duration, parse_duration
 from launcher.demo.http import HttpServer
 from launcher.demo.registry import Registry
-from launcher.demo.routes import Routes
+from launcher.demo.routes.table import Routes
+from launcher.demo.routes.world import World
 from launcher.demo.runners import Runners
-from launcher.demo.script import InvalidScript, Script, load_script
+from launcher.demo.script import InvalidScript, Script
+from launcher.demo.script_file import load_script
 from launcher.demo.store import ModelsFolder, UnusableFolder, go_errno
 from launcher.domain.address import Address, InvalidAddress
 
@@ -117,23 +120,28 @@ class _Server:
         self._served_at_s: float | None = None
         registry = Registry(script)
         self._downloads = Downloads(folder, registry, script, self._crash)
+        faults = AnswerFaults(script)
         self._runners = Runners(
             script,
             folder,
+            faults,
             keep_alive_ns=_keep_alive_ns(environ),
             context_length=_integer(environ, "OLLAMA_CONTEXT_LENGTH", 0),
             max_queue=_integer(environ, "OLLAMA_MAX_QUEUE", 512),
         )
-        routes = Routes(
+        world = World(
             script,
             folder,
             registry,
             self._downloads,
             self._runners,
+            faults,
             no_prune=_is_true(environ, "OLLAMA_NOPRUNE"),
+            no_cloud=_is_true(environ, "OLLAMA_NO_CLOUD"),
             guards_host=listener.getsockname()[0] in ("127.0.0.1", "::1"),
         )
-        self._http = HttpServer(routes.answer, self._gate)
+        routes = Routes(world)
+        self._http = HttpServer(routes.answer, self._gate, routes.sink_of)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -346,4 +354,5 @@ def _log_configuration(environ: Mapping[str, str], address: Address, folder: Mod
         f"{name}:{effective.get(name) or _variable(environ, name) or default}" for name, default in _SHOWN_VARIABLES
     )
     log.slog("INFO", "routes.go:1951", "server config", env=f"map[{' '.join(shown)}]")
-    log.slog("INFO", "routes.go:1953", "Ollama cloud disabled: false")
+    disabled = str(_is_true(environ, "OLLAMA_NO_CLOUD")).lower()
+    log.slog("INFO", "routes.go:1953", f"Ollama cloud disabled: {disabled}")

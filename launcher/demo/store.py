@@ -17,6 +17,7 @@ from launcher.demo.golang import GoError, loads
 from launcher.domain.names import InvalidModelName, ModelName
 
 _DIGEST_NAME = re.compile(r"sha256-[0-9a-fA-F]{64}")
+_DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")
 _PRUNE_AGE_S = 3600.0
 _MARK = "simulated"
 
@@ -105,6 +106,28 @@ class ModelsFolder:
         """Compute the digest of what is really in a blob."""
         with open(self.blob_path(digest), "rb") as file:
             return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+    def write_blob(self, content: bytes) -> tuple[str, bool]:
+        """Make a blob of a content; give its digest, and whether it is new."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if self.touch_blob(digest):
+            return digest, False
+        with open(self.blob_path(digest), "wb") as file:
+            file.write(content)
+        return digest, True
+
+    def touch_blob(self, digest: str) -> bool:
+        """Make a blob look new, so that no start cleans it away; False when there is none."""
+        try:
+            os.utime(self.blob_path(digest))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def adopt_blob(self, path: str, digest: str) -> None:
+        """Make a finished file the blob of its digest."""
+        os.replace(path, self.blob_path(digest))
+        os.chmod(self.blob_path(digest), 0o644)
 
     def remove_blob(self, digest: str) -> None:
         """Remove a blob that is not what it should be."""
@@ -228,6 +251,11 @@ def _is_manifest(value: Any) -> bool:
         isinstance(one, dict) and isinstance(one.get("digest"), str) and isinstance(one.get("size"), int)
         for one in [*value["layers"], value.get("config")]
     )
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether a text is a digest as ``BlobsPath`` (manifest/paths.go) takes it."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 def go_errno(error: OSError) -> str:

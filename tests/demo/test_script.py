@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from launcher.demo.registry import Registry
-from launcher.demo.script import InvalidScript, Script, load_script, parse_script
+from launcher.demo.script import InvalidScript, Script
+from launcher.demo.script_file import load_script, parse_script
 from launcher.domain.names import ModelName
 
 
