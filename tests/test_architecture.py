@@ -73,7 +73,7 @@ MAY_USE: dict[str, set[str]] = {
     "ollama": {"httpx", "pydantic", "docstring_parser"},
     "server": {"psutil", "filelock"},
     "demo": {"h11"},
-    "cli": {"click", "rich"},
+    "cli": {"click", "rich", "prompt_toolkit"},
     "ui": {"PySide6", "shiboken6"},
     "app": {"PySide6"},
 }
@@ -90,6 +90,7 @@ DISTRIBUTIONS = {
     "PySide6": "pyside6-essentials",
     "shiboken6": "pyside6-essentials",
     "docstring_parser": "docstring-parser",
+    "prompt_toolkit": "prompt-toolkit",
 }
 
 # Until the first paint, when asyncio is not imported yet: the application's own exec().

@@ -83,7 +83,7 @@ def copy(session: Session, source: str, destination: str, overwrite: bool) -> in
 def load(session: Session, name: str, keep_alive: str | None) -> int:
     """Load a model into memory, so that the first answer comes at once."""
     parsed = ModelName.parse(name)
-    stay = None if keep_alive is None else _keep_alive(keep_alive)
+    stay = None if keep_alive is None else keep_alive_of(keep_alive)
     return _with_client(
         session, lambda client: _each(session, [parsed], lambda name: _load(session, client, name, stay))
     )
@@ -284,7 +284,8 @@ async def _unload_command(session: Session, client: Client, name: ModelName) -> 
         output.say(f"{name.display} is unloaded." if was_loaded else f"{name.display} was not loaded.")
 
 
-def _keep_alive(text: str) -> int | str:
+def keep_alive_of(text: str, *, zero: bool = False) -> int | str:
+    """Read a time that a model stays in memory; ``zero``: it may be none. Raises BadParameter."""
     # A number must be sent as one: the server refuses it as a text (api/types.go Duration, 0.33).
     if re.fullmatch(r"[+-]?\d+", text):
         value: int | str = int(text)
@@ -292,6 +293,6 @@ def _keep_alive(text: str) -> int | str:
         value = text
     else:
         raise click.BadParameter(f"“{text}” is no time: use seconds, 30m, 2h, or -1 for ever.", param_hint=_OPTION)
-    if not re.search(r"[1-9]", text):
+    if not zero and not re.search(r"[1-9]", text):
         raise click.BadParameter("a model that stays for no time would not be loaded: use unload.", param_hint=_OPTION)
     return value

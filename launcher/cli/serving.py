@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from launcher.ollama import Client
 
 T = TypeVar("T")
+_SMALL_MODEL = "llama3.2:1b"
 
 
 class NotStarted(LauncherError):
@@ -49,6 +50,23 @@ async def open_client(session: Session, *, start: bool) -> AsyncIterator[Client]
     async with connected(session.host, report=tell_notice) as client:
         warn_of_address(client.address)
         yield client
+
+
+async def choose_model(session: Session, client: Client, wanted: str | None) -> str:
+    """Take the one that is wanted, else the one that is set, a loaded one, the newest one. Raises NotInstalled."""
+    from launcher.ollama.detect import detect_model
+    from launcher.ollama.errors import NoModelInstalled
+
+    if wanted is not None:
+        return wanted
+    try:
+        return await detect_model(client)
+    except NoModelInstalled as error:
+        raise NotInstalled(
+            error.title,
+            detail=error.detail,
+            hint=f"Download one with: {session.command('models', 'pull', _SMALL_MODEL)}",
+        ) from error
 
 
 async def with_model(session: Session, model: str, use: Callable[[], Awaitable[T]]) -> T:

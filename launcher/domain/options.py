@@ -98,6 +98,14 @@ def read_option(name: str, text: str) -> int | float | bool | str:
     return value
 
 
+def split_option(written: str) -> tuple[str, str]:
+    """Cut ``num_ctx=8192`` in two. Raises InvalidOption."""
+    name, equals, text = written.partition("=")
+    if not equals:
+        raise InvalidOption(f"“{written}” is no option.", hint="One looks like num_ctx=8192.")
+    return name.strip().lower(), text
+
+
 def read_options(written: Iterable[tuple[str, str]]) -> dict[str, OptionValue]:
     """Read several: of a name that comes twice the last counts, or all where the option is a list.
 
