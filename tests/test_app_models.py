@@ -21,7 +21,7 @@ from launcher.ui.pages.settings import SettingsPage
 from tests.cli.launched import Launched
 from tests.support.logfail import ExpectLog
 from tests.support.waiting import eventually
-from tests.test_app import Open, launched, window
+from tests.test_app import Open, choose, launched, window
 
 __all__ = ["launched"]
 
@@ -135,3 +135,16 @@ async def test_what_is_no_ollama_is_refused_in_place(
         await eventually(lambda: "does not answer as Ollama does" in row.note.text(), 20, row.note.text())
         settings = launched.config_dir / "settings.json"
         assert not settings.exists() or "ollama_binary" not in json.loads(settings.read_text())
+
+
+async def test_the_default_model_is_loaded_from_the_first_page(launched: Launched) -> None:
+    choose(launched, default_model=ONE)
+    async with window() as opened:
+        await models_page(opened, ONE)
+        opened.launcher.window.show_page("server")
+        opened.click("load-default-button")
+        await eventually(lambda: loaded(opened) == {ONE}, 20, "it is loaded")
+        await eventually(lambda: opened.words("unload-button") == "Unload", 10, "and can be let go")
+        opened.click("unload-button")
+        await eventually(lambda: loaded(opened) == set(), 20, "it is unloaded")
+        assert opened.words("load-default-button") == f"Load {ONE}"

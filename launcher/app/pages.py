@@ -37,14 +37,18 @@ P = TypeVar("P", bound=QWidget)
 
 
 class Pages:
-    """``deeds`` has what each ``*_requested`` and ``*_changed`` of a page means, by its name."""
+    """``deeds`` has what each ``*_requested`` and ``*_changed`` of a page means, by its name.
 
-    def __init__(self, front: Front, deeds: Mapping[str, Callable[..., object]]) -> None:
+    ``host`` is the server that was named for this run.
+    """
+
+    def __init__(self, front: Front, deeds: Mapping[str, Callable[..., object]], *, host: str | None = None) -> None:
         self._window = front.window
         self._store = front.store
         self._theme = front.theme
         self._first = front.server_page
         self._deeds = deeds
+        self._host = host
         self._models: ModelsPage | None = None
         self._settings: SettingsPage | None = None
         self._log_watched = asyncio.Event()
@@ -78,10 +82,12 @@ class Pages:
 
     def show_work(self, name: str, work: str | None) -> None:
         """Show what is being done to a model (``loading``, ``unloading``, ``deleting``); None: nothing any more."""
-        if self._models is not None:
-            from launcher.ui.models_table import Work
+        from launcher.ui.models_table import Work
 
-            self._models.show_work(name, Work(work) if work is not None else None)
+        shown = Work(work) if work is not None else None
+        self._first.show_work(name, shown)
+        if self._models is not None:
+            self._models.show_work(name, shown)
 
     def show_unsaved(self, key: str, error: LauncherError) -> bool:
         """Say at a setting why it was not saved; False where nobody sees the page."""
@@ -99,7 +105,7 @@ class Pages:
     def _make_settings(self) -> QWidget:
         from launcher.ui.pages.settings import SettingsPage
 
-        self._settings = self._made(SettingsPage(self._store, self._theme))
+        self._settings = self._made(SettingsPage(self._store, self._theme, host=self._host))
         return self._settings
 
     def _make_log(self, scope: TaskScope, core: Callable[[], Core | None]) -> QWidget:

@@ -12,7 +12,9 @@ from PySide6.QtWidgets import QLabel, QProgressBar, QPushButton, QWidget
 
 from launcher.domain.models import InstalledModel, LoadedModel, Models
 from launcher.domain.server import Owner, ServerState, offers
+from launcher.domain.settings import Settings
 from launcher.domain.transfer import Phase
+from launcher.ui.models_table import Work
 from launcher.ui.pages.server import ServerPage
 from launcher.ui.store import Store
 from launcher.ui.theme import Theme
@@ -408,3 +410,33 @@ def test_nothing_is_cut_off_sideways(
         return all(button.mapTo(page, QPoint(button.width(), 0)).x() <= page.width() for button in seen)
 
     qtbot.waitUntil(inside)
+
+
+def test_the_default_model_can_be_loaded(page: ServerPage, store: Store, qtbot, make_status) -> None:
+    store.put(make_status())
+    store.put(Models((INSTALLED,), ()))
+    assert not _seen(page, "load-default-button"), "none is chosen"
+    store.put(Settings(default_model="gone:1b"))
+    assert not _seen(page, "load-default-button"), "it is not there"
+    store.put(Settings(default_model=INSTALLED.name))
+    button = _button(page, "load-default-button")
+    assert button.text() == button.accessibleName() == "Load qwen3:8b"
+    with qtbot.waitSignal(page.load_requested) as wished:
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert wished.args == [(INSTALLED.name,)]
+
+    page.show_work(INSTALLED.name, Work.LOADING)
+    assert not button.isVisible()
+    assert "Loading qwen3:8b…" in [words.replace("\u200b", "") for words in _words(page)]
+    page.show_work(INSTALLED.name, None)
+    assert button.isVisible()
+
+
+def test_what_is_being_unloaded_cannot_be_unloaded_again(page: ServerPage, store: Store, make_status) -> None:
+    store.put(make_status())
+    store.put(Models((INSTALLED,), (LoadedModel(INSTALLED.name, 2, 1, 4096, None, "a" * 64),)))
+    unload = _button(page, "unload-button")
+    page.show_work(INSTALLED.name, Work.UNLOADING)
+    assert (unload.text(), unload.isEnabled()) == ("Unloading…", False)
+    page.show_work(INSTALLED.name, None)
+    assert (unload.text(), unload.isEnabled()) == ("Unload", True)

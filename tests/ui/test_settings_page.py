@@ -457,3 +457,15 @@ def test_words_are_never_mark_up(make_page: Callable[..., SettingsPage]) -> None
 )
 def test_long_words_may_be_broken(text: str, expected: str) -> None:
     assert breakable(text).replace("\u200b", "|") == expected
+
+
+def test_an_address_for_this_run_alone_is_told(
+    make_page: Callable[..., SettingsPage], store: Store, make_status: Any
+) -> None:
+    store.put(make_status())
+    page = make_page(host="10.0.0.7:11434")
+    assert note(page, "address") == "This run uses 10.0.0.7:11434, as --host says."
+    assert page.rows["address"].editor.isEnabled(), "it can be set for the runs to come"
+    store.put(Settings(address="127.0.0.1:9999"))
+    assert note(page, "address") == "This run uses 10.0.0.7:11434, as --host says."
+    assert not page.rows["address"].restart.isVisible(), "no restart would change it"

@@ -23,6 +23,7 @@ from launcher.ui.widgets.server_card import ServerCard
 from launcher.ui.widgets.tab_order import order_tabs
 
 if TYPE_CHECKING:
+    from launcher.ui.models_table import Work
     from launcher.ui.widgets.loaded_models import LoadedModelsCard
     from launcher.ui.widgets.next_steps import NextStepsCard
     from launcher.ui.widgets.running_downloads import DownloadsCard
@@ -36,6 +37,8 @@ class ServerPage(QWidget):
     start_requested = Signal()
     stop_requested = Signal()
     restart_requested = Signal()
+    load_requested = Signal(tuple)
+    """Names to load: the default model's."""
     unload_requested = Signal(str)
     cancel_requested = Signal(str)
     """Stop a download; what is on disk stays, and it can go on later."""
@@ -89,6 +92,7 @@ class ServerPage(QWidget):
         self._pace = Pace(self._draw_transfers, self)
         store.server_changed.connect(self.show_server)
         store.models_changed.connect(self.show_server)
+        store.settings_changed.connect(self.show_server)
         store.transfers_changed.connect(self.show_transfers)
         self.show_server()
 
@@ -112,10 +116,18 @@ class ServerPage(QWidget):
             self._loaded = self._make_loaded()
         if self._loaded is not None:
             self._loaded.setVisible(answers)
-            if self._loaded.show_models(status, models):
+            settings = self._store.settings
+            default = settings.default_model if settings is not None else ""
+            if self._loaded.show_models(status, models, default):
                 order_tabs(self)
         self._draw_transfers()
         self._tick_or_rest()
+
+    def show_work(self, name: str, work: Work | None) -> None:
+        """Say what is being done to a model; None: nothing any more."""
+        if self._loaded is not None:
+            self._loaded.show_work(name, work)
+            self.show_server()
 
     def show_transfers(self) -> None:
         """Show what the store knows of downloads, at most 30 times a second and only while somebody looks."""
@@ -148,6 +160,7 @@ class ServerPage(QWidget):
         from launcher.ui.widgets.loaded_models import LoadedModelsCard
 
         loaded = LoadedModelsCard(self._theme, self._now_s)
+        loaded.load_requested.connect(self.load_requested)
         loaded.unload_requested.connect(self.unload_requested)
         loaded.page_requested.connect(self.page_requested)
         self._column.insertWidget(1, loaded)

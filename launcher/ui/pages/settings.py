@@ -27,6 +27,7 @@ from launcher.ui.widgets.empty_state import EmptyState
 from launcher.ui.widgets.setting_row import ModelEditor, SettingRow, tr_declared
 
 _RUNS = ANSWERING | {ServerState.STARTING}
+_ADDRESS = "address"
 _WIDEST = 900
 _NARROW_CHARACTERS = 88
 """Below so many, editors go under their words."""
@@ -50,14 +51,19 @@ class SettingsPage(QWidget):
         *,
         environ: Mapping[str, str] | None = None,
         system: str = sys.platform,
+        host: str | None = None,
     ) -> None:
-        """``environ`` is our environment; None: the real one."""
+        """``environ`` is our environment; None: the real one. ``host`` is the server that was named for this run."""
         super().__init__(parent)
         self.setObjectName("settings-page")
         self.setAccessibleName(self.tr("Settings"))
         self._store = store
         self._settings = defaults = default_settings(system)
         self._waiting: dict[str, tuple[object, ...]] = {}
+        this_run = (
+            {} if host is None else {_ADDRESS: self.tr("This run uses {host}, as --host says.").format(host=host)}
+        )
+        self._without_effect = frozenset(this_run)
         environ = os.environ if environ is None else environ
 
         self.search_field = QLineEdit()
@@ -92,6 +98,7 @@ class SettingsPage(QWidget):
                 theme,
                 default=getattr(defaults, declaration.key),
                 variable_text=environ.get(variable.name, "").strip() if variable is not None else "",
+                this_run=this_run.get(declaration.key, ""),
             )
             row.wished.connect(lambda value, key=declaration.key: self.setting_changed.emit(key, value))
             row.restart_requested.connect(self.restart_requested)
@@ -140,7 +147,8 @@ class SettingsPage(QWidget):
         status = self._store.server
         for key, row in self.rows.items():
             value = getattr(settings, key)
-            if row.declaration.restarts and value != getattr(before, key) and status is not None:
+            obeyed_later = row.declaration.restarts and key not in self._without_effect
+            if obeyed_later and value != getattr(before, key) and status is not None:
                 self._waiting[key] = _which(status)
             row.show_value(value)
         self._show_waiting()

@@ -9,10 +9,12 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 from launcher.domain.models import InstalledModel, LoadedModel, Models
 from launcher.domain.server import ANSWERING, ServerStatus
+from launcher.ui.models_table import Work, work_words
 from launcher.ui.phrases import SEPARATOR
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text, duration_text, size_text
 from launcher.ui.widgets.bar_row import BarRow
+from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import Card, kind_label
 from launcher.ui.widgets.empty_state import EmptyState
 from launcher.ui.widgets.split_bar import SplitBar
@@ -67,6 +69,11 @@ class _Row(BarRow):
         self.link.setObjectName("unload-button")
         self.link.setAccessibleName(self.tr("Unload {model}").format(model=name))
 
+    def show_work(self, work: Work | None) -> None:
+        """Say what is being done to it; it cannot be let go meanwhile."""
+        self.link.setText(work_words(work) if work is not None else _tr("Unload"))
+        self.link.setEnabled(work is None)
+
     def show_model(self, model: LoadedModel, installed: InstalledModel | None, now_s: float) -> None:
         self._model = model
         kind = (installed.parameter_size, installed.quantization) if installed is not None else ()
@@ -90,6 +97,8 @@ class _Row(BarRow):
 class LoadedModelsCard(Card):
     """``now_s`` is seconds since the epoch."""
 
+    load_requested = Signal(tuple)
+    """The name of the default model, as the only one."""
     unload_requested = Signal(str)
     page_requested = Signal(str)
 
@@ -99,6 +108,8 @@ class LoadedModelsCard(Card):
         self._theme = theme
         self._now_s = now_s
         self._rows: dict[str, _Row] = {}
+        self._default = ""
+        self._works: dict[str, Work] = {}
         self._unload_all = QPushButton(self.tr("Unload all"))
         self._unload_all.setObjectName("unload-all-button")
         self._unload_all.setAccessibleName(self._unload_all.text())
@@ -111,6 +122,8 @@ class LoadedModelsCard(Card):
             self.tr("Download a model"), "download-first-model-button", primary=True
         )
         self._download.clicked.connect(lambda: self.page_requested.emit("downloads"))
+        self._load = self._empty.add_button("", "load-default-button", primary=True)
+        self._load.clicked.connect(lambda: self.load_requested.emit((self._default,)))
         self._choose = self._empty.add_button(self.tr("Show my models"), "show-models-button")
         self._choose.clicked.connect(lambda: self.page_requested.emit("models"))
         self.body.addWidget(self._empty)
@@ -124,8 +137,16 @@ class LoadedModelsCard(Card):
         """True while a time left is shown."""
         return any(row.ticking for row in self._rows.values())
 
-    def show_models(self, status: ServerStatus | None, models: Models | None) -> bool:
-        """Tell whether rows have come."""
+    def show_work(self, name: str, work: Work | None) -> None:
+        """Say what is being done to a model; None: nothing any more."""
+        if work is None:
+            self._works.pop(name, None)
+        else:
+            self._works[name] = work
+
+    def show_models(self, status: ServerStatus | None, models: Models | None, default: str = "") -> bool:
+        """Tell whether rows have come. ``default`` is the model that a person has chosen; empty: none."""
+        self._default = default
         answering = status is not None and status.state in ANSWERING
         loaded = (models.loaded or ()) if answering and models is not None else ()
         installed = {each.name: each for each in (models.installed or ())} if models is not None else {}
@@ -144,6 +165,7 @@ class LoadedModelsCard(Card):
                 row.show()
                 come = True
             self._rows[model.name].show_model(model, installed.get(model.name), self._now_s())
+            self._rows[model.name].show_work(self._works.get(model.name))
         self._unload_all.setVisible(len(loaded) > 1)
         self._off.setVisible(not answering)
         self._empty.setVisible(answering and not loaded)
@@ -160,12 +182,23 @@ class LoadedModelsCard(Card):
     def _show_empty(self, models: Models | None) -> None:
         unknown = models is None or models.loaded is None
         nothing_installed = models is not None and models.installed == ()
+        loading = next((name for name, work in self._works.items() if work is Work.LOADING), "")
+        installed = {each.name for each in (models.installed or ())} if models is not None else set()
+        self._load.setVisible(not unknown and not loading and self._default in installed)
+        words = self.tr("Load {model}").format(model=self._default)
+        self._load.setText(words)
+        self._load.setAccessibleName(words)
         self._download.setVisible(nothing_installed)
         self._choose.setVisible(not nothing_installed and not unknown)
         if nothing_installed:
             self._empty.show_text(
                 self.tr("No model is installed yet"),
                 self.tr("Download a small one to begin with. It stays on this computer."),
+            )
+        elif loading:
+            self._empty.show_text(
+                self.tr("Loading {model}…").format(model=breakable(loading)),
+                self.tr("A big model takes a while."),
             )
         elif unknown:
             self._empty.show_text(self.tr("Looking what is loaded…"))

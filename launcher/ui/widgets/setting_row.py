@@ -271,9 +271,13 @@ class SettingRow(QWidget):
         *,
         default: object,
         variable_text: str = "",
+        this_run: str = "",
         parent: QWidget | None = None,
     ) -> None:
-        """``variable_text`` is what the declaration's variable holds in our environment; empty: it is not set."""
+        """``variable_text`` is what the declaration's variable holds in our environment; empty: it is not set.
+
+        ``this_run`` says what counts in this run whatever is set; empty: what is set does.
+        """
         super().__init__(parent)
         self.declaration = declaration
         self._theme = theme
@@ -281,6 +285,7 @@ class SettingRow(QWidget):
         self._value: object = default
         self._wish: object | None = None
         self._variable_text = variable_text
+        self._this_run = this_run
         variable = declaration.variable
         self._forced = bool(variable_text) and variable is not None and variable.wins
         slug = declaration.key.replace("_", "-")
@@ -421,7 +426,9 @@ class SettingRow(QWidget):
     def _show_note(self) -> None:
         variable = self.declaration.variable
         self.editor.show_bad(False)
-        if self._forced and variable is not None:
+        if self._this_run:
+            self._say(self._this_run)
+        elif self._forced and variable is not None:
             words = self.tr("The variable {name} of the environment says {value}, and it wins.")
             self._say(words.format(name=variable.name, value=self._variable_text))
         elif variable is not None and self._variable_text and self._value == "":
