@@ -108,10 +108,12 @@ class Launcher:
         self._wishes = Wishes(
             ask=_AskLate(self._dialogs),
             show_page=self.window.show_page,
+            show_window=lambda: self._presence.show(),
             show_work=lambda name, work: self._pages.show_work(name, work),
             report=self.report,
+            end=self.quit,
         )
-        self._pages = Pages(front, self._wishes.deeds)
+        self._pages = Pages(front, self._wishes.deeds, host=host)
         self._choices = Choices(
             front,
             self._pages,
@@ -121,7 +123,7 @@ class Launcher:
             changed=self._on_setting_changed,
         )
         self._presence = Presence(
-            front, self._scope, on_quit=self.quit, closes_to_tray=lambda: self._choices.current.close_to_tray
+            front, self._scope, on_quit=self._wishes.quit, closes_to_tray=lambda: self._choices.current.close_to_tray
         )
         self._wishes.deeds.update(
             setting_changed=self._choices.change,
@@ -161,7 +163,8 @@ class Launcher:
         return _FAILED_CODE if self._front.unexpected.fatal else 0
 
     def quit(self) -> None:
-        """Begin the end; called again it changes nothing."""
+        """Begin the end, asking nobody; called again it changes nothing."""
+        self._wishes.rest()
         self._stop.set()
 
     def report(self, error: LauncherError) -> None:
@@ -184,7 +187,8 @@ class Launcher:
                     loop.add_signal_handler(number, self.quit)
         front = self._front
         front.unexpected.watch(loop, self.window, self.quit)
-        front.events.quit_wished.connect(self.quit)
+        # At the end of a session commitDataRequest comes before it.
+        front.events.quit_wished.connect(self._wishes.quit)
         front.events.raised.connect(self._presence.show)
         front.app.commitDataRequest.connect(self._on_session_ends)
         self.window.page_changed.connect(self._on_seen_changed)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from launcher.domain.questions import QuitWhileDownloading
 from launcher.domain.server import ANSWERING, ServerState, ServerStatus, offers
 from launcher.errors import LauncherError
 from launcher.tasks import TaskScope
@@ -26,6 +27,8 @@ _ON_THE_WAY = (ServerState.CHECKING, ServerState.STARTING, ServerState.STOPPING,
 class Wishes:
     """``show_page`` gets the key of the page on which the effect is seen; ``report`` what went wrong with one deed.
 
+    ``show_window`` brings to the front what a question is asked over; ``end`` ends the launcher, asking nobody.
+
     ``show_work`` gets the name of a model and what is being done to it (``loading``, ``unloading``, ``deleting``), or
     None when that is over.
     """
@@ -35,13 +38,18 @@ class Wishes:
         *,
         ask: Ask | None,
         show_page: Callable[[str], None],
+        show_window: Callable[[], None],
         show_work: Callable[[str, str | None], None],
         report: Callable[[LauncherError], None],
+        end: Callable[[], None],
     ) -> None:
         self._ask = ask
         self._show_page = show_page
         self._show_work = show_work
         self._report = report
+        self._show_window = show_window
+        self._end = end
+        self._asks_to_quit = False
         self._pulls: list[str] = []
         self._scope: TaskScope | None = None
         self.core: Core | None = None
@@ -110,8 +118,8 @@ class Wishes:
             self.core.downloads.cancel(name)
 
     def retry(self, name: str) -> None:
-        if self.core is not None:
-            self.core.downloads.retry(name)
+        """Go on with a download, with all that one which is new may need."""
+        self.pull((name,))
 
     def dismiss(self, name: str) -> None:
         if self.core is not None:
@@ -127,6 +135,17 @@ class Wishes:
 
     def delete(self, names: Iterable[str]) -> None:
         self._act(partial(self._delete, tuple(names)), "delete models")
+
+    def quit(self) -> None:
+        """End the launcher; while downloads go on a person is asked first, once."""
+        transfers = self.core.downloads.transfers if self.core is not None else ()
+        names = tuple(transfer.model for transfer in transfers if transfer.phase.going_on)
+        if not names:
+            self._end()
+            return
+        self._show_window()
+        if not self._asks_to_quit:
+            self._act(partial(self._ask_and_quit, names), "quit")
 
     def _act(self, deed: Callable[[Core], Coroutine[Any, Any, object]], name: str) -> None:
         """Do one thing that may fail in a way a person should hear of."""
@@ -176,6 +195,14 @@ class Wishes:
         failure = failure_of(await ask_and_delete(core, self._ask, names, busy=show_busy))
         if failure is not None:
             self._report(failure)
+
+    async def _ask_and_quit(self, names: tuple[str, ...], core: Core) -> None:
+        self._asks_to_quit = True
+        try:
+            if self._ask is None or await self._ask.confirm(QuitWhileDownloading(names)):
+                self._end()
+        finally:
+            self._asks_to_quit = False
 
     @contextmanager
     def _at_work(self, name: str, work: str) -> Iterator[None]:
