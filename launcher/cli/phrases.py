@@ -73,6 +73,20 @@ def status_lines(status: ServerStatus, models: Models, now_s: float) -> list[str
     return lines
 
 
+def status_line(status: ServerStatus, models: Models) -> str:
+    """State, version and models in one line, for one change of many."""
+    parts = [headline(status)]
+    if status.reason and status.reason != parts[0]:
+        parts.append(status.reason)
+    if status.version:
+        parts.append(f"Version {status.version}{' (simulated)' if status.simulated else ''}.")
+    if models.installed is not None:
+        parts.append(f"{len(models.installed)} {'model' if len(models.installed) == 1 else 'models'} installed.")
+    if models.loaded is not None:
+        parts.append(f"In memory: {', '.join(loaded_sentence(model) for model in models.loaded) or 'nothing'}.")
+    return " ".join(parts)
+
+
 def status_json(status: ServerStatus, models: Models, now_s: float) -> dict[str, object]:
     """The members that ``status --json`` promises; unknown is None."""
     reason = status.reason or (SIMULATED if status.simulated else "")

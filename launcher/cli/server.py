@@ -24,9 +24,23 @@ _UNKNOWN_MODELS = Models(installed=None, loaded=None)
 
 
 @click.command(short_help="Tell whether Ollama runs, whose it is and what is loaded.")
+@click.option("-w", "--watch", is_flag=True, help="Go on, and tell each change, until Ctrl-C.")
+@click.option(
+    "--interval",
+    "interval_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=2.0,
+    show_default=True,
+    help="With --watch: look so often.",
+)
 @shared_options
-def status(session: Session) -> int:
+def status(session: Session, watch: bool, interval_s: float) -> int:
     """Tell whether Ollama runs, whose it is and what is loaded. Ends with 0 when it runs, else with 3."""
+    if watch:
+        from launcher.cli.watch import watch_status
+
+        return run(lambda: watch_status(session, interval_s))
     return run(lambda: show_status(session))
 
 

@@ -52,7 +52,7 @@ class RestartPolicy:
     longest_delay_s: float = 60.0
     """The delay doubles each time."""
     most: int = 4
-    """Ends in a row after which it is given up."""
+    """Ends in a row after which it is given up; 0: it is never started again."""
     stable_s: float = 60.0
     """A server that answered for so long has not ended "in a row"."""
 
@@ -274,7 +274,8 @@ class Supervisor:
             self._ends_in_a_row = 0
         self._ends_in_a_row += 1
         if self._ends_in_a_row > self._policy.most:
-            self._apply(Failed(f"{reason} It ended {self._ends_in_a_row} times in a row.", hint))
+            often = f" It ended {self._ends_in_a_row} times in a row." if self._policy.most else ""
+            self._apply(Failed(reason + often, hint))
             return
         self._wish_for(_Wish.RETRY, RetryPlanned(self._delay_s(), reason, hint))
 
