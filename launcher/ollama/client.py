@@ -635,7 +635,7 @@ class Client:
                 await asyncio.to_thread(trusted)
                 self._web_transport = self._make_web_transport()
             transport, path = self._web_transport, f"/api/{route}"
-        answer = await transport.call("POST", path, _without_none(body), timeout_s=timeout_s, idempotent=True)
+        answer = await transport.call("POST", path, _without_none(body), timeout_s=timeout_s)
         return transport.parsed(answer, kind)
 
     # The routes of OpenAI

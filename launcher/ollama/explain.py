@@ -39,8 +39,12 @@ class Reason(Enum):
     """An installed model's file is not what it should be."""
     CANCELLED = "cancelled"
     """A pull joined one that was just being closed: it works at once, or a moment later."""
+    BAD_REQUEST = "bad_request"
+    """What was sent cannot be meant: an option of the wrong type, a file of the wrong kind. The same fails again."""
     TOO_OLD = "too_old"
     CLOUD_OFF = "cloud_off"
+    CLOUD_UNREACHABLE = "cloud_unreachable"
+    """The server cannot reach ollama.com, which runs the model, searches the web or knows the account."""
     HOST_GUARD = "host_guard"
     NO_SUCH_ROUTE = "no_such_route"
     OTHER = "other"
@@ -119,6 +123,19 @@ _ROWS: tuple[_Row, ...] = (
         "Pull again to go on.",
     ),
     _Row(
+        # Of a push, or a copy from under the server's hands; the second is what Windows says (not seen).
+        r"manifests[/\\].*(no such file or directory|cannot find the (file|path))",
+        Reason.NO_SUCH_MODEL,
+        "This model is not installed.",
+        "Check the name: it must have the tag, and the host if it has one.",
+    ),
+    _Row(
+        r"blobs[/\\]sha256-[0-9a-f]{64}: (no such file or directory|.*cannot find the (file|path))",
+        Reason.DAMAGED_MODEL,
+        "The server lacks a file of this model.",
+        "Pull the model again; for a new one, upload its file first.",
+    ),
+    _Row(
         r"model .*not found|no such model",
         Reason.NO_SUCH_MODEL,
         "This model is not installed.",
@@ -144,6 +161,19 @@ _ROWS: tuple[_Row, ...] = (
         f"Make room, for example by removing a model. {_KEPT}",
     ),
     _Row(
+        # Of an upload; the next row is about downloads.
+        r"digest mismatch, expected",
+        Reason.BAD_REQUEST,
+        "What has arrived is not what its digest says.",
+        "Was the file changed in the meantime? Upload it again.",
+    ),
+    _Row(
+        r"invalid digest format",
+        Reason.BAD_REQUEST,
+        "This cannot be the digest of a file.",
+        "A digest is sha256: and 64 hex digits.",
+    ),
+    _Row(
         r"digest mismatch|size mismatch",
         Reason.DIGEST_MISMATCH,
         "What was downloaded is not what the registry announced.",
@@ -157,6 +187,25 @@ _ROWS: tuple[_Row, ...] = (
         Reason.RETRIES_EXCEEDED,
         "The connection to the registry broke too often.",
         f"Check the network. {_KEPT}",
+    ),
+    _Row(
+        # With its port it is not the place where keys for pulls are made. Both seen on 0.33.0-rc2.
+        r'"https://ollama\.com:443/|account unavailable',
+        Reason.CLOUD_UNREACHABLE,
+        "The server cannot reach ollama.com.",
+        "Check that the computer of the server is online, or use a local model.",
+    ),
+    _Row(
+        r"not currently signed in",
+        Reason.NOT_ALLOWED,
+        "This Ollama server is not signed in at ollama.com.",
+        "Sign in with “ollama signin”.",
+    ),
+    _Row(
+        r"error signing out",
+        Reason.CLOUD_UNREACHABLE,
+        "The server could not sign out at ollama.com.",
+        "Check that the computer of the server is online, then try again.",
     ),
     _Row(
         r"proxyconnect",
@@ -231,6 +280,42 @@ _ROWS: tuple[_Row, ...] = (
         "Shorten it, or load the model with a larger context.",
     ),
     _Row(
+        r"does not support embeddings",
+        Reason.NOT_CAPABLE,
+        "This model gives no embeddings.",
+        "Choose a model that is made for them.",
+    ),
+    _Row(
+        r"does not support (chat|generate|completion)",
+        Reason.NOT_CAPABLE,
+        "This model writes no text.",
+        "Choose another model; this one may be made for embeddings or images.",
+    ),
+    _Row(
+        r"does not support thinking",
+        Reason.NOT_CAPABLE,
+        "This model cannot think before it answers.",
+        "Switch thinking off, or choose a model with this capability.",
+    ),
+    _Row(
+        r"does not support tools",
+        Reason.NOT_CAPABLE,
+        "This model cannot use tools.",
+        "Leave them out, or choose a model with this capability.",
+    ),
+    _Row(
+        r"does not support (multimodal|vision|images?\b)|image input is not supported",
+        Reason.NOT_CAPABLE,
+        "This model cannot see images.",
+        "Leave them out, or choose a model with this capability.",
+    ),
+    _Row(
+        r"does not support insert",
+        Reason.NOT_CAPABLE,
+        "This model cannot fill in between two texts.",
+        "Leave the suffix out, or choose a model with this capability.",
+    ),
+    _Row(
         r"does not support|not currently supported|cannot run this remote model",
         Reason.NOT_CAPABLE,
         "This model cannot do that.",
@@ -260,6 +345,79 @@ _ROWS: tuple[_Row, ...] = (
         Reason.CLOUD_OFF,
         "Models that run at ollama.com are switched off on this server.",
         "Choose a local model, or start the server without OLLAMA_NO_CLOUD.",
+    ),
+    _Row(
+        r"unsupported quantization type|quantization is only supported|cannot quantize",
+        Reason.BAD_REQUEST,
+        "The model cannot be quantized like this.",
+        "From F32, F16 or BF16 it can be made Q8_0, Q4_K_M or Q4_K_S.",
+    ),
+    _Row(
+        r"not in GGUF format|unknown type|no files provided to convert",
+        Reason.BAD_REQUEST,
+        "This file is no model that Ollama can read.",
+        "It takes files in GGUF format, and folders of safetensors.",
+    ),
+    _Row(
+        r"neither 'from' or 'files' was specified",
+        Reason.BAD_REQUEST,
+        "It is not said what the model is to be made of.",
+        "Name another model or files.",
+    ),
+    _Row(
+        r"file path must be relative",
+        Reason.BAD_REQUEST,
+        "The name of a file must not lead to another folder.",
+        "Use the bare name of the file.",
+    ),
+    _Row(
+        r"only one adapter is currently supported",
+        Reason.BAD_REQUEST,
+        "A model can have one adapter only.",
+        "Leave the others out.",
+    ),
+    _Row(
+        r"template error|template: ",
+        Reason.BAD_REQUEST,
+        "The template of the model has a mistake.",
+        "Details say where; “ollama show --template” shows templates that work.",
+    ),
+    _Row(
+        r"option \".*\" must be of type",
+        Reason.BAD_REQUEST,
+        "An option has a value of the wrong kind.",
+        "Details say which, and what it must be.",
+    ),
+    _Row(
+        r"invalid format: ",
+        Reason.BAD_REQUEST,
+        "The wanted format is neither “json” nor a JSON schema.",
+        "Use one of them, or leave it out.",
+    ),
+    _Row(
+        r"invalid think value",
+        Reason.BAD_REQUEST,
+        "Thinking can be on, off, low, medium, high or max.",
+        "Use one of them, or leave it out.",
+    ),
+    _Row(
+        r"time: (invalid|missing|unknown)",
+        Reason.BAD_REQUEST,
+        "This is no length of time.",
+        "Write 300, 10m or 1h30m; 0 is at once, and -1 is for ever.",
+    ),
+    _Row(
+        # Of llama-server (tools/mtmd), not seen.
+        r"(load|decode|process|invalid) image",
+        Reason.BAD_REQUEST,
+        "One of the images cannot be read.",
+        "Use PNG, JPEG or WebP.",
+    ),
+    _Row(
+        r"json: cannot unmarshal|\Ainvalid character .* looking for|missing request body|\Aunexpected end of JSON",
+        Reason.BAD_REQUEST,
+        "The server does not understand what it was asked for.",
+        "It may be older than this program: check its version.",
     ),
 )
 
@@ -302,6 +460,11 @@ def explain_refusal(status: int, text: str) -> Explanation:
         return explanation
     if status == 401:
         return Explanation(Reason.NOT_ALLOWED, "The server asks for a key or a sign-in.", "Set OLLAMA_API_KEY.")
+    if status == 402:
+        # As 429, passed on from ollama.com (not seen).
+        return Explanation(Reason.NOT_ALLOWED, "The plan of this account does not cover that.", "See ollama.com.")
+    if status == 429:
+        return Explanation(Reason.BUSY, "There were too many requests.", "Try again in a few minutes.")
     if status == 503:
         return Explanation(Reason.BUSY, "The server is not ready for this request.", "Try again in a moment.")
     shown = _on_one_line(unwrap(shortened(text)))

@@ -54,7 +54,8 @@ def load(name: str) -> Recording:
         status=response["status"],
         headers=response["headers"],
         body=response.get("body"),
-        lines=[(at_ms, line) for at_ms, line in response.get("lines", ())],
+        # "…" stands for lines that were left out.
+        lines=[(at_ms, line) for at_ms, line in response.get("lines", ()) if line != "…"],
         end=response["end"],
     )
 
@@ -138,7 +139,11 @@ class ReplayServer(Listening):
         started_s = asyncio.get_running_loop().time()
         head = f"HTTP/1.1 {recording.status} {HTTPStatus(recording.status).phrase}\r\n"
         chunked = recording.headers.get("transfer-encoding") == "chunked"
-        writer.write((head + "".join(f"{key}: {value}\r\n" for key, value in recording.headers.items())).encode())
+        headers = dict(recording.headers)
+        if "content-length" in headers and recording.body and request.method != "HEAD":
+            # Names in it were replaced, and a line end after it was not kept.
+            headers["content-length"] = str(len(recording.body.encode()))
+        writer.write((head + "".join(f"{key}: {value}\r\n" for key, value in headers.items())).encode())
         writer.write(b"\r\n")
         if request.method == "HEAD":
             await writer.drain()
