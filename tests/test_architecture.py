@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_USE: dict[str, set[str]] = {
     "paths": {"platformdirs"},
     "loop": {"PySide6", "qasync"},
-    "ollama": {"httpx", "pydantic", "docstring_parser"},
+    "ollama": {"httpx", "pydantic", "docstring_parser", "anyio"},
     "server": {"psutil", "filelock"},
     "demo": {"h11"},
     "cli": {"click", "rich", "prompt_toolkit"},

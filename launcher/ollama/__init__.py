@@ -48,6 +48,10 @@ from launcher.ollama.wire.progress import Progress
 if TYPE_CHECKING:
     from launcher.ollama.blobs import BlobProgress, digest_of
     from launcher.ollama.requests import Format, Image, Options, Think, ToolLike
+    from launcher.ollama.sync import SyncClient
+    from launcher.ollama.tools.loop import run_tools, stream_tools
+    from launcher.ollama.tools.schema import BadArguments, NotATool, Tool
+    from launcher.ollama.tools.steps import ToolEnded, ToolOutcome, ToolRun, ToolStarted, TooManyRounds
     from launcher.ollama.wire.account import (
         Account,
         CloudStatus,
@@ -85,6 +89,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "Address",
+    "BadArguments",
     "BlobProgress",
     "ChatAnswer",
     "Client",
@@ -107,6 +112,7 @@ __all__ = [
     "ModelInfo",
     "ModelName",
     "ModelNotFound",
+    "NotATool",
     "NotRunning",
     "NotSignedIn",
     "OllamaError",
@@ -123,15 +129,22 @@ __all__ = [
     "RunningModel",
     "ServerVersion",
     "ShownModel",
+    "SyncClient",
     "Tags",
     "Tensor",
     "Think",
     "TimedOut",
     "Timeouts",
     "TokenLogprob",
+    "TooManyRounds",
+    "Tool",
     "ToolCall",
     "ToolCallFunction",
+    "ToolEnded",
     "ToolLike",
+    "ToolOutcome",
+    "ToolRun",
+    "ToolStarted",
     "V1ChatAnswer",
     "V1ChatChunk",
     "V1Choice",
@@ -148,6 +161,8 @@ __all__ = [
     "WebResult",
     "WebSearchAnswer",
     "digest_of",
+    "run_tools",
+    "stream_tools",
 ]
 
 # What most programs do not need, or not at once, is imported when it is first used: it would take as long as all else.
@@ -162,6 +177,25 @@ _LATER = {
         "Options",
         "Think",
         "ToolLike",
+    ],
+    "launcher.ollama.sync": [
+        "SyncClient",
+    ],
+    "launcher.ollama.tools.loop": [
+        "run_tools",
+        "stream_tools",
+    ],
+    "launcher.ollama.tools.schema": [
+        "BadArguments",
+        "NotATool",
+        "Tool",
+    ],
+    "launcher.ollama.tools.steps": [
+        "TooManyRounds",
+        "ToolEnded",
+        "ToolOutcome",
+        "ToolRun",
+        "ToolStarted",
     ],
     "launcher.ollama.wire.account": [
         "Account",

@@ -18,7 +18,7 @@ from launcher.errors import InvalidInput
 from launcher.ollama import ChatAnswer, Client, Message, ModelNotFound
 from launcher.ollama.tools.loop import run_tools, stream_tools
 from launcher.ollama.tools.schema import BadArguments, NotATool, Tool
-from launcher.ollama.tools.steps import Outcome, Step, ToolEnded, ToolRun, ToolStarted, TooManyRounds
+from launcher.ollama.tools.steps import ToolOutcome, Step, ToolEnded, ToolRun, ToolStarted, TooManyRounds
 
 pytestmark = pytest.mark.anyio
 
@@ -89,8 +89,8 @@ async def test_results_go_to_the_model_until_it_answers() -> None:
     assert [(step.round, step.name) for step in steps] == [(1, "weather"), (1, "weather"), (2, "add"), (2, "add")]
     assert run_.ended == (steps[1], steps[3])
     assert [(step.outcome, step.value, step.told) for step in run_.ended] == [
-        (Outcome.RETURNED, "sunny in Bern", "sunny in Bern"),
-        (Outcome.RETURNED, 5, "5"),
+        (ToolOutcome.RETURNED, "sunny in Bern", "sunny in Bern"),
+        (ToolOutcome.RETURNED, 5, "5"),
     ]
     first_calls = [{"id": "call_0", "function": {"name": "weather", "arguments": {"city": "Bern"}, "index": 0}}]
     assert server.asked[2]["messages"] == [
@@ -144,7 +144,7 @@ async def test_the_calls_of_one_answer_run_in_their_order_and_never_together() -
     run_ = await run(server, work, await_work)
     assert order == ["1", "2", "3"]
     assert [message["content"] for message in server.told(1)] == ["1", "2", "3"]
-    assert {step.outcome for step in run_.ended} == {Outcome.RETURNED}
+    assert {step.outcome for step in run_.ended} == {ToolOutcome.RETURNED}
 
 
 def raises(city: str) -> str:
@@ -205,7 +205,7 @@ async def test_what_a_tool_raises_is_told_to_model_and_caller(
     run_ = await run(server, tool)
     assert run_.answer.message.content == "I could not."
     [ended] = run_.ended
-    assert ended.outcome is Outcome.RAISED
+    assert ended.outcome is ToolOutcome.RAISED
     assert isinstance(ended.error, error)
     assert ended.told.startswith(told)
     assert server.told(1)[0]["content"] == ended.told
@@ -222,7 +222,7 @@ async def test_arguments_that_do_not_fit_are_told_and_nothing_is_called() -> Non
     )
     run_ = await run(server, count)
     assert called == [3]
-    assert [step.outcome for step in run_.ended] == [Outcome.BAD_ARGUMENTS, Outcome.RETURNED]
+    assert [step.outcome for step in run_.ended] == [ToolOutcome.BAD_ARGUMENTS, ToolOutcome.RETURNED]
     assert isinstance(run_.ended[0].error, BadArguments)
     assert server.told(1)[0]["content"] == (
         "Error: the arguments do not fit: number: Input should be a valid integer, unable to parse string as an "
@@ -234,7 +234,7 @@ async def test_arguments_that_do_not_fit_are_told_and_nothing_is_called() -> Non
 async def test_an_unknown_tool_is_told_with_those_that_there_are() -> None:
     server = Scripted([calls(("wether", {"city": "Bern"}))], [text("Sorry.")])
     run_ = await run(server, weather, add)
-    assert run_.ended[0].outcome is Outcome.UNKNOWN_TOOL
+    assert run_.ended[0].outcome is ToolOutcome.UNKNOWN_TOOL
     assert server.told(1)[0]["content"] == "Error: there is no tool 'wether'. The tools are: weather, add."
 
 
@@ -261,7 +261,7 @@ async def test_a_function_that_takes_too_long_is_given_up(stuck: tuple[Callable[
     server = Scripted([calls(("wait", {}), ("sleep", {}))], [text("Sorry.")])
     run_ = await run(server, wait, sleep, tool_timeout_s=0.05)
     assert begun.is_set()
-    assert [step.outcome for step in run_.ended] == [Outcome.TIMED_OUT] * 2
+    assert [step.outcome for step in run_.ended] == [ToolOutcome.TIMED_OUT] * 2
     assert server.told(1)[0]["content"] == "Error: it took longer than 0.05 s and was given up."
     assert run_.ended[0].error is None
 
@@ -454,7 +454,7 @@ async def test_a_tool_that_heeds_no_cancellation_is_left_to_itself() -> None:
         raise ValueError("nobody listens any more")
 
     run_ = await run(Scripted([calls(("stubborn", {}))], [text("Sorry.")]), stubborn, tool_timeout_s=0.01)
-    assert (run_.ended[0].outcome, heard) == (Outcome.TIMED_OUT, 1)
+    assert (run_.ended[0].outcome, heard) == (ToolOutcome.TIMED_OUT, 1)
     over.set()
     for _ in range(3):
         await asyncio.sleep(0)

@@ -21,7 +21,7 @@ from launcher.errors import InvalidInput
 from launcher.ollama.client import Client
 from launcher.ollama.requests import Format, Options, Think
 from launcher.ollama.tools.schema import BadArguments, Tool
-from launcher.ollama.tools.steps import Outcome, Said, Step, ToolEnded, ToolRun, ToolStarted, TooManyRounds
+from launcher.ollama.tools.steps import ToolOutcome, Said, Step, ToolEnded, ToolRun, ToolStarted, TooManyRounds
 from launcher.ollama.wire.inference import ChatAnswer, Message, ToolCall
 from launcher.tasks import run_blocking
 
@@ -173,12 +173,12 @@ async def _called(
     if tool is None:
         names = ", ".join(offered) or "none"
         told = f"Error: there is no tool {call.function.name!r}. The tools are: {names}."
-        return ToolEnded(round_, call, Outcome.UNKNOWN_TOOL, told)
+        return ToolEnded(round_, call, ToolOutcome.UNKNOWN_TOOL, told)
     try:
         arguments = tool.arguments(call.function.arguments)
     except BadArguments as error:
         told = f"Error: the arguments do not fit: {'; '.join(error.problems)}."
-        return ToolEnded(round_, call, Outcome.BAD_ARGUMENTS, told, error=error)
+        return ToolEnded(round_, call, ToolOutcome.BAD_ARGUMENTS, told, error=error)
     begin_s = time.monotonic()
     task = asyncio.create_task(_result(tool.function, arguments), name=f"tool {tool.name}")
     late = False
@@ -194,16 +194,16 @@ async def _called(
     took_s = time.monotonic() - begin_s
     if late:
         told = f"Error: it took longer than {timeout_s:g} s and was given up."
-        return ToolEnded(round_, call, Outcome.TIMED_OUT, told, took_s=took_s)
+        return ToolEnded(round_, call, ToolOutcome.TIMED_OUT, told, took_s=took_s)
     failure = asyncio.CancelledError("the tool was cancelled") if task.cancelled() else task.exception()
     if failure is not None:
         told, left_out_bytes = _cut(f"Error: {type(failure).__name__}: {failure}", max_result_bytes)
         return ToolEnded(
-            round_, call, Outcome.RAISED, told, error=failure, took_s=took_s, left_out_bytes=left_out_bytes
+            round_, call, ToolOutcome.RAISED, told, error=failure, took_s=took_s, left_out_bytes=left_out_bytes
         )
     value, text = task.result()
     told, left_out_bytes = _cut(text, max_result_bytes)
-    return ToolEnded(round_, call, Outcome.RETURNED, told, value, took_s=took_s, left_out_bytes=left_out_bytes)
+    return ToolEnded(round_, call, ToolOutcome.RETURNED, told, value, took_s=took_s, left_out_bytes=left_out_bytes)
 
 
 async def _result(function: Callable[..., Any], arguments: Mapping[str, Any]) -> tuple[object, str]:

@@ -14,7 +14,7 @@ Said: TypeAlias = Message | Mapping[str, Any]
 """A message of the caller's, as it was given, or one of ours."""
 
 
-class Outcome(Enum):
+class ToolOutcome(Enum):
     """How a call of a tool ended."""
 
     RETURNED = "returned"
@@ -46,7 +46,7 @@ class ToolEnded:
 
     round: int
     call: ToolCall
-    outcome: Outcome
+    outcome: ToolOutcome
     told: str
     """What the model is told: the result, or what went wrong."""
     value: object = None
