@@ -16,15 +16,20 @@ from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
+    QDialog,
     QLineEdit,
     QPlainTextEdit,
     QWidget,
 )
 
+from launcher.domain.questions import DeleteModels, QuitWhileDownloading
 from launcher.errors import LauncherError
+from launcher.ui.crash_report import CrashReport
+from launcher.ui.dialogs import question_dialog
 from launcher.ui.main_window import MainWindow
 from launcher.ui.store import Store
 from launcher.ui.theme import Theme
+from launcher.ui.widgets.program_dialog import ProgramDialog
 from tests.support.screenshots import load
 
 shots = load()
@@ -113,3 +118,80 @@ def test_shift_tab_is_the_same_way_back(window: MainWindow) -> None:
     assert second is not None
     QTest.keyClick(second, Qt.Key.Key_Backtab)
     assert QApplication.focusWidget() is first
+
+
+# Dialogs
+
+
+def _delete(window: QWidget) -> QDialog:
+    return question_dialog(DeleteModels(("qwen3:8b", "pirate:latest"), 7_100_000_000), window)
+
+
+def _quit(window: QWidget) -> QDialog:
+    return question_dialog(QuitWhileDownloading(("qwen3:8b",)), window)
+
+
+def _crash(window: QWidget) -> QDialog:
+    return CrashReport("KeyError", ends=False, parent=window)
+
+
+def _program(window: QWidget) -> QDialog:
+    return ProgramDialog(window)
+
+
+@pytest.fixture(params=[_delete, _quit, _crash, _program], ids=lambda make: make.__name__.strip("_"))
+def dialog(request, theme: Theme, qtbot) -> Iterator[QDialog]:
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.show()
+    dialog: QDialog = request.param(window)
+    dialog.open()
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow)
+    yield dialog
+    dialog.hide()
+
+
+def _dialog_controls(dialog: QDialog) -> list[QWidget]:
+    return [
+        widget
+        for widget in dialog.findChildren(QWidget)
+        if isinstance(widget, CONTROLS)
+        and widget.isVisible()
+        and not widget.objectName().startswith(_QTS_OWN)
+        and not isinstance(widget.parent(), QLineEdit | QComboBox | QAbstractItemView)
+    ]
+
+
+def _spoken(widget: QWidget) -> str:
+    return QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name)
+
+
+def test_a_dialog_and_its_controls_say_what_they_are(dialog: QDialog) -> None:
+    assert _spoken(dialog)
+    controls = _dialog_controls(dialog)
+    assert [widget.objectName() for widget in controls if not _spoken(widget)] == []
+
+
+def test_tab_comes_to_every_control_of_a_dialog(dialog: QDialog) -> None:
+    seen: list[QWidget] = []
+    for _ in range(_MOST_TABS):
+        now = dialog.focusWidget()
+        assert now is not None
+        if seen and now is seen[0]:
+            break
+        seen.append(now)
+        QTest.keyClick(now, Qt.Key.Key_Tab)
+    else:
+        pytest.fail("Tab does not come back to where it began")
+    missed = [
+        widget.objectName()
+        for widget in _dialog_controls(dialog)
+        if widget.isEnabled() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget not in seen
+    ]
+    assert missed == []
+
+
+def test_escape_is_the_harmless_answer(dialog: QDialog, qtbot) -> None:
+    with qtbot.waitSignal(dialog.rejected):
+        QTest.keyClick(dialog.focusWidget() or dialog, Qt.Key.Key_Escape)
