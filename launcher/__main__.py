@@ -6,13 +6,15 @@ Imports as little as it can: a command answers at once, and the window is painte
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 
-from launcher.environment import has_display
+from launcher.environment import COMPLETION_VARIABLE, has_display, is_window_program
 
 # What a desktop entry, a link and a person who double-clicks start with needs no parser.
 _PLAIN_OPTIONS = {"--demo": "demo", "--hidden": "hidden"}
+_IN_A_TERMINAL = "In a terminal, ollama-launcher does the same work: see ollama-launcher --help."
 
 
 def main() -> int:
@@ -22,9 +24,15 @@ def main() -> int:
     gc.disable()
     try:
         arguments = sys.argv[1:]
-        if has_display() and all(argument in _PLAIN_OPTIONS for argument in arguments):
-            named = {_PLAIN_OPTIONS[argument] for argument in arguments}
-            return open_window(demo="demo" in named, hidden="hidden" in named)
+        # A shell that asks for completions gives no argument.
+        asked_by_shell = COMPLETION_VARIABLE in os.environ
+        if not asked_by_shell and all(argument in _PLAIN_OPTIONS for argument in arguments):
+            if has_display():
+                named = {_PLAIN_OPTIONS[argument] for argument in arguments}
+                return open_window(demo="demo" in named, hidden="hidden" in named)
+            if is_window_program(sys.argv[0]):
+                print(f"Error: There is no display here, so no window can be shown. {_IN_A_TERMINAL}", file=sys.stderr)
+                return 1
         from launcher.cli.main import main as run_command_line
 
         return run_command_line(arguments, open_window)

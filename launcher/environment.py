@@ -12,6 +12,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+COMPLETION_VARIABLE = "_OLLAMA_LAUNCHER_COMPLETE"
+"""By it a shell asks our command line for completions, without any argument (click's rule for the name)."""
+
 _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH", "LIBPATH")
 # PyInstaller's bootloader talks to its own child through these (bootloader/src/pyi_main.c, 6.x; _MEIPASS2 before 6.9).
 _PACKAGER_PREFIX = "_PYI_"
@@ -59,6 +62,11 @@ def has_display(environ: Mapping[str, str] | None = None) -> bool:
         return True
     environ = os.environ if environ is None else environ
     return any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+
+
+def is_window_program(program: str) -> bool:
+    """Tell whether ``program`` is the one of the two that only opens the window."""
+    return Path(program).stem.endswith(_WINDOW_SUFFIX)
 
 
 def is_frozen() -> bool:

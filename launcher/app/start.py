@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication
+from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
 from launcher import __version__, paths
@@ -46,10 +46,33 @@ def make_application(arguments: Sequence[str]) -> QApplication:
     QCoreApplication.setApplicationName("ollama-launcher")
     QCoreApplication.setApplicationVersion(__version__)
     QApplication.setDesktopFileName(DESKTOP_ID)
+    previous = qInstallMessageHandler(_NoScreen())
     # By argument: setStyle() makes PySide6 wrap QStyle with all its enumerations, 5 ms before the first paint.
     app = QApplication([*arguments[:1], "-style", "fusion"])
+    qInstallMessageHandler(previous)
     app.setQuitOnLastWindowClosed(False)
     return app
+
+
+class _NoScreen:
+    """Hears Qt while the application is made: says in one sentence that there is no screen, and ends.
+
+    Qt would abort after a page of words about its plug-ins.
+    """
+
+    def __init__(self) -> None:
+        self._said: list[str] = []
+
+    def __call__(self, kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
+        self._said.append(text.strip())
+        if kind is not QtMsgType.QtFatalMsg:
+            return
+        why = next((each for each in self._said if "connect" in each), self._said[0])
+        print(f"Error: No window can be shown here: {why.rstrip('.')}.", file=sys.stderr)
+        print("In a terminal, ollama-launcher does the same work: see ollama-launcher --help.", file=sys.stderr)
+        sys.stderr.flush()
+        # Qt aborts as soon as this returns.
+        os._exit(_FAILED_CODE)
 
 
 def _run(*, host: str | None, demo: bool, hidden: bool, pulls: Sequence[str]) -> int:
