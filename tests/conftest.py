@@ -13,8 +13,12 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ["QT_API"] = "pyside6"
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from launcher.ui.events import Application
 
 pytest_plugins = [
     "tests.support.leaks",
@@ -27,6 +31,14 @@ pytest_plugins = [
 ]
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(scope="session")
+def qapp_cls() -> type[Application]:
+    """The application that pytest-qt makes is ours, as in the program."""
+    from launcher.ui.events import Application
+
+    return Application
 
 
 @pytest.fixture

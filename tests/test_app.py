@@ -35,6 +35,7 @@ from launcher.domain.settings import Appearance
 from launcher.domain.transfer import Phase
 from launcher.loop import make_loop
 from launcher.tasks import run_blocking
+from launcher.ui.events import Application
 from launcher.ui.main_window import PAGE_ORDER
 from launcher.ui.single_instance import SingleInstance
 from tests.cli.launched import ROOT, Launched
@@ -114,7 +115,7 @@ async def window(**options: Any) -> AsyncIterator[Open]:
 
 def new_front() -> Front:
     app = QApplication.instance()
-    assert isinstance(app, QApplication)
+    assert isinstance(app, Application)
     return Front(app)
 
 

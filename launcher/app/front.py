@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QCoreApplication, QTimer
-from PySide6.QtWidgets import QApplication
 
 from launcher.app.unexpected import Unexpected
 from launcher.domain.appearance import Appearance
 from launcher.domain.server import ServerState, ServerStatus
-from launcher.ui.events import AppEvents, WindowEvents
+from launcher.ui.events import Application, WindowEvents
 from launcher.ui.main_window import MainWindow
 from launcher.ui.pages.server import ServerPage
 from launcher.ui.store import Store
@@ -29,7 +28,7 @@ _FIRST_PAINT_MS = 2_000
 class Front:
     """One window and what it stands on, from before its first paint to the end of the program."""
 
-    def __init__(self, app: QApplication, appearance: Appearance = Appearance.SYSTEM, *, demo: bool = False) -> None:
+    def __init__(self, app: Application, appearance: Appearance = Appearance.SYSTEM, *, demo: bool = False) -> None:
         self.app = app
         self.demo = demo
         self.unexpected = Unexpected()
@@ -37,8 +36,6 @@ class Front:
         self.theme = Theme(app)
         self.theme.apply(appearance)
         self.window = MainWindow(self.store, self.theme, demo=demo)
-        self.events = AppEvents()
-        app.installEventFilter(self.events)
         self.window_events = WindowEvents()
         self.window.installEventFilter(self.window_events)
         if demo:
@@ -47,6 +44,7 @@ class Front:
         title = QCoreApplication.translate("pages", "Server")
         self.window.add_page("server", title, "server", self.server_page)
         self._quit_wished = False
+        app.only_wishes_to_quit = True
 
     def publish(self, snapshot: Snapshot) -> None:
         """Show a snapshot; a demo says so whatever its server does, and before there is one."""
@@ -60,7 +58,7 @@ class Front:
         Not for ever: it may be shown on no screen. This is the one place that runs Qt without asyncio on top of it.
         """
         self.window_events.painted.connect(self._on_painted)
-        self.events.quit_wished.connect(self._on_quit_wished)
+        self.app.quit_wished.connect(self._on_quit_wished)
         self.window.closing.connect(self._on_quit_wished)
         late = QTimer(singleShot=True, interval=_FIRST_PAINT_MS)
         late.timeout.connect(self.app.exit)
@@ -69,7 +67,7 @@ class Front:
         self.app.exec()
         late.stop()
         self.window.closing.disconnect(self._on_quit_wished)
-        self.events.quit_wished.disconnect(self._on_quit_wished)
+        self.app.quit_wished.disconnect(self._on_quit_wished)
         self.window_events.painted.disconnect(self._on_painted)
         return not self._quit_wished
 
@@ -78,7 +76,7 @@ class Front:
         self.window.removeEventFilter(self.window_events)
         self.window.hide()
         self.window.deleteLater()
-        self.app.removeEventFilter(self.events)
+        self.app.only_wishes_to_quit = False
         self.unexpected.close()
 
     def _on_painted(self) -> None:

@@ -188,8 +188,8 @@ class Launcher:
         front = self._front
         front.unexpected.watch(loop, self.window, self.quit)
         # At the end of a session commitDataRequest comes before it.
-        front.events.quit_wished.connect(self._wishes.quit)
-        front.events.raised.connect(self._presence.show)
+        front.app.quit_wished.connect(self._wishes.quit)
+        front.app.raised.connect(self._presence.show)
         front.app.commitDataRequest.connect(self._on_session_ends)
         self.window.page_changed.connect(self._on_seen_changed)
         front.window_events.seen_changed.connect(self._on_seen_changed)
@@ -348,7 +348,10 @@ class Launcher:
         self._presence.close()
         if self._instance is not None:
             self._instance.close()
-        self._front.app.commitDataRequest.disconnect(self._on_session_ends)
+        app = self._front.app
+        app.quit_wished.disconnect(self._wishes.quit)
+        app.raised.disconnect(self._presence.show)
+        app.commitDataRequest.disconnect(self._on_session_ends)
         if self._watchdog is not None:
             self._watchdog.cancel()
 

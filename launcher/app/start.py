@@ -10,13 +10,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from PySide6.QtCore import QCoreApplication, QMessageLogContext, QtMsgType, qInstallMessageHandler
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
 
 from launcher import __version__, paths
 from launcher.app.front import Front
 from launcher.domain.appearance import Appearance
 from launcher.errors import StorageError
+from launcher.ui.events import Application
 from launcher.ui.single_instance import SingleInstance, Wish
 
 DESKTOP_ID = "io.github.ollama_launcher.OllamaLauncher"
@@ -40,15 +40,15 @@ def main(*, host: str | None = None, demo: bool = False, hidden: bool = False, p
         return _FAILED_CODE
 
 
-def make_application(arguments: Sequence[str]) -> QApplication:
+def make_application(arguments: Sequence[str]) -> Application:
     """Make Qt's application as the rest of the system should know it."""
     # Named before it exists: the tray and notifications take these for what shows up there.
-    QCoreApplication.setApplicationName("ollama-launcher")
-    QCoreApplication.setApplicationVersion(__version__)
-    QApplication.setDesktopFileName(DESKTOP_ID)
+    Application.setApplicationName("ollama-launcher")
+    Application.setApplicationVersion(__version__)
+    Application.setDesktopFileName(DESKTOP_ID)
     previous = qInstallMessageHandler(_NoScreen())
     # By argument: setStyle() makes PySide6 wrap QStyle with all its enumerations, 5 ms before the first paint.
-    app = QApplication([*arguments[:1], "-style", "fusion"])
+    app = Application([*arguments[:1], "-style", "fusion"])
     qInstallMessageHandler(previous)
     app.setQuitOnLastWindowClosed(False)
     return app

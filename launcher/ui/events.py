@@ -7,27 +7,33 @@ from __future__ import annotations
 import sys
 
 from PySide6.QtCore import QEvent, QObject, Signal
+from PySide6.QtWidgets import QApplication
 
 
-class AppEvents(QObject):
-    """What the system tells the application as a whole. To be installed as its event filter.
+class Application(QApplication):
+    """Qt's application, with what the system tells it as a whole.
 
-    ``app.quit()``, Cmd-Q and the end of the session come as a Quit event, which would end Qt's loop below our feet: it
-    is turned into a wish.
+    ``app.quit()``, Cmd-Q and the end of the session come as a Quit event, which would end Qt's loop below our feet:
+    while :attr:`only_wishes_to_quit` it is turned into a wish.
+
+    Not by an event filter: one on the application sees all events of all objects. Each would enter Python, and the
+    first from an object of a class that PySide6 does not know makes it wrap every class of Qt in search of the nearest,
+    20 ms before the first paint.
     """
 
     quit_wished = Signal()
     raised = Signal()
     """The person clicked on what stands for the program (the Dock)."""
+    only_wishes_to_quit = False
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Quit:
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Quit and self.only_wishes_to_quit:
             event.ignore()
             self.quit_wished.emit()
             return True
         if event.type() == QEvent.Type.ApplicationActivate and sys.platform == "darwin":
             self.raised.emit()
-        return False
+        return super().event(event)
 
 
 class WindowEvents(QObject):

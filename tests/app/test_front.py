@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication, QPlainTextEdit
 
 from launcher.app.front import Front
 from launcher.loop import make_loop
+from launcher.ui.events import Application
 from tests.support.logfail import ExpectLog
 from tests.support.waiting import eventually
 
@@ -24,7 +25,7 @@ def anyio_backend(qapp: QApplication) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def front(qapp: QApplication) -> Iterator[Front]:
+def front(qapp: Application) -> Iterator[Front]:
     front = Front(qapp)
     yield front
     front.close()
