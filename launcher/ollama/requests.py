@@ -11,12 +11,15 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from pydantic import BaseModel
 
 from launcher.errors import InvalidInput
 from launcher.ollama.wire.inference import Image, Message
+
+if TYPE_CHECKING:
+    from launcher.ollama.tools.schema import Tool
 
 __all__ = [
     "Body",
@@ -76,8 +79,9 @@ Format: TypeAlias = Literal["json"] | Mapping[str, Any] | type[BaseModel]
 Think: TypeAlias = bool | Literal["low", "medium", "high", "max"]
 """Whether, or how hard, a model thinks before it answers."""
 
-ToolLike: TypeAlias = Mapping[str, Any] | BaseModel
-"""A tool as the wire has it: ``{"type": "function", "function": {"name", "description", "parameters"}}``."""
+ToolLike: TypeAlias = "Mapping[str, Any] | BaseModel | Tool | Callable[..., Any]"
+"""A tool as the wire has it, ``{"type": "function", "function": {"name", "description", "parameters"}}``, or a function
+that becomes one."""
 
 Body: TypeAlias = Mapping[str, object] | Callable[[], Mapping[str, object]]
 """What is sent. A callable reads files to make it, and is called in a thread."""
@@ -247,7 +251,10 @@ def tool_body(tool: ToolLike) -> dict[str, Any]:
         return tool.model_dump(mode="json", by_alias=True, exclude_none=True)
     if isinstance(tool, Mapping):
         return {key: _plain(value) for key, value in tool.items()}
-    raise InvalidInput(f"A tool cannot be a {type(tool).__name__}.", hint="Use a mapping, or make one of the function.")
+    # Late: it is as much to import as all of this, and most requests have no function.
+    from launcher.ollama.tools.schema import Tool
+
+    return (tool if isinstance(tool, Tool) else Tool.of(tool)).definition
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,7 +94,8 @@ class Endless:
         writer.write(self._head)
         await writer.drain()
         self.asked.set()
-        await reader.read()
+        with suppress(ConnectionError):  # a reset, where something was left unread
+            await reader.read()
         self.gone.set()
 
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import enum
 import functools
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, get_type_hints
 
+import httpx
 import ollama
 import pytest
 from pydantic import BaseModel, Field
 
 from launcher.errors import InvalidInput
+from launcher.ollama import Client
 from launcher.ollama.tools.schema import BadArguments, NotATool, Tool
 
 if TYPE_CHECKING:
@@ -451,3 +454,18 @@ def test_a_parameter_named_like_one_of_ours_is_a_parameter() -> None:
         "title": "c",
         "default": 1,
     }
+
+
+@pytest.mark.anyio
+async def test_a_function_may_be_passed_to_a_chat() -> None:
+    asked: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content)["tools"])
+        return httpx.Response(200, json={"message": {"content": ""}, "done": True})
+
+    async with Client("http://127.0.0.1:1", transport=httpx.MockTransport(handler)) as client:
+        await client.chat("m", [{"role": "user", "content": "Hi"}], tools=[nothing, Tool.of(plain)])
+        with pytest.raises(NotATool):
+            await client.chat("m", tools=[3])  # type: ignore[list-item]
+    assert asked == [[Tool.of(nothing).definition, Tool.of(plain).definition]]
