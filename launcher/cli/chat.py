@@ -12,6 +12,7 @@ import click
 
 from launcher.cli import output
 from launcher.cli.answering import CUT_SHORT, Hearing, Wishes, answer_json, tell_measures, was_cut_short
+from launcher.cli.completion import installed
 from launcher.cli.failures import Exit
 from launcher.cli.models import keep_alive_of
 from launcher.cli.run import run
@@ -59,7 +60,13 @@ class _ThinkingCommand(click.Command):
 
 @click.command(cls=_ThinkingCommand, short_help="Talk to a model, or ask it one question.")
 @click.argument("prompt", nargs=-1)
-@click.option("-m", "--model", metavar="NAME", help="The model; else the default one, a loaded one, the newest one.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="NAME",
+    help="The model; else the default one, a loaded one, the newest one.",
+    shell_complete=installed,
+)
 @click.option("--system", metavar="TEXT", default="", help="What the model is told about itself.")
 @click.option("--image", "images", metavar="PATH", multiple=True, help="A picture to look at; several are possible.")
 @click.option("--format", "form", metavar="json|FILE", help="Answer in JSON, or as the JSON schema in a file says.")

@@ -9,6 +9,7 @@ import click
 
 from launcher.cli import output
 from launcher.cli.answering import answer_json
+from launcher.cli.completion import installed
 from launcher.cli.failures import Exit, NotInstalled
 from launcher.cli.models import keep_alive_of
 from launcher.cli.run import run
@@ -27,7 +28,13 @@ _SMALL_MODEL = "nomic-embed-text"
 
 @click.command(short_help="Turn texts into vectors.")
 @click.argument("texts", nargs=-1, metavar="TEXT...")
-@click.option("-m", "--model", metavar="NAME", help="The model; else one for embeddings that is loaded or installed.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="NAME",
+    help="The model; else one for embeddings that is loaded or installed.",
+    shell_complete=installed,
+)
 @click.option("--dimensions", type=click.IntRange(min=1), metavar="N", help="Shorten the vectors.")
 @click.option("--truncate/--no-truncate", default=None, help="Cut texts that are too long, or refuse them.")
 @click.option("--keep-alive", metavar="TIME", help="How long the model stays in memory: 30m, 2h, 0, -1 for ever.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,7 +15,7 @@ from launcher.cli import output
 from launcher.cli.failures import Exit, exit_code
 from launcher.cli.session import Session, shared_options
 from launcher.domain.names import ModelName
-from launcher.environment import has_display
+from launcher.environment import COMPLETION_VARIABLE, has_display
 from launcher.errors import LauncherError
 
 PROGRAM = "ollama-launcher"
@@ -82,6 +83,7 @@ def models(session: Session) -> None:
         "chat": "launcher.cli.chat:chat",
         "embed": "launcher.cli.embed:embed",
         "demo": "launcher.cli.demo:demo",
+        "completion": "launcher.cli.completion:completion",
     },
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -146,6 +148,10 @@ def _invoke(arguments: Sequence[str], open_window: OpenWindow | None) -> int:
         from launcher.diagnostics import install_last_resort_handlers
 
         install_last_resort_handlers()
+        if COMPLETION_VARIABLE in os.environ:
+            from launcher.cli.completion import prepare
+
+            prepare()
         code = root.main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=session)
     except click.exceptions.Exit as ended:
         return ended.exit_code

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from launcher.cli import output, phrases
+from launcher.cli.completion import installed, loaded
 from launcher.cli.failures import Exit, exit_code
 from launcher.cli.output import OutputFailed
 from launcher.cli.run import run
@@ -46,7 +47,7 @@ def list_models(session: Session) -> int:
 
 
 @click.command(short_help="Tell what a model is.")
-@click.argument("name")
+@click.argument("name", shell_complete=installed)
 @shared_options
 def show(session: Session, name: str) -> int:
     """Tell what a model is and can do."""
@@ -55,7 +56,7 @@ def show(session: Session, name: str) -> int:
 
 
 @click.command("rm", short_help="Remove models.")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=installed)
 @shared_options
 def remove(session: Session, names: tuple[str, ...]) -> int:
     """Remove models from the disk; those in memory are unloaded first."""
@@ -64,7 +65,7 @@ def remove(session: Session, names: tuple[str, ...]) -> int:
 
 
 @click.command("cp", short_help="Give a model a second name.")
-@click.argument("source")
+@click.argument("source", shell_complete=installed)
 @click.argument("destination")
 @click.option("--overwrite", is_flag=True, help="Also when the destination is the name of another model.")
 @shared_options
@@ -77,7 +78,7 @@ def copy(session: Session, source: str, destination: str, overwrite: bool) -> in
 
 
 @click.command(short_help="Load a model into memory.")
-@click.argument("name")
+@click.argument("name", shell_complete=installed)
 @click.option("--keep-alive", metavar="TIME", help="How long it stays when unused: 30m, 2h, -1 for ever.")
 @shared_options
 def load(session: Session, name: str, keep_alive: str | None) -> int:
@@ -90,7 +91,7 @@ def load(session: Session, name: str, keep_alive: str | None) -> int:
 
 
 @click.command(short_help="Take a model out of memory.")
-@click.argument("name")
+@click.argument("name", shell_complete=loaded)
 @shared_options
 def unload(session: Session, name: str) -> int:
     """Take a model out of memory and wait until it is gone; it stays installed."""

@@ -8,6 +8,7 @@ from contextlib import aclosing
 import click
 
 from launcher.cli import output
+from launcher.cli.completion import installed
 from launcher.cli.failures import Exit, NotInstalled
 from launcher.cli.progress import open_steps
 from launcher.cli.run import run
@@ -19,7 +20,7 @@ _ANSWERS_WITHIN_S = 5.0
 
 
 @click.command(short_help="Upload a model to its registry.")
-@click.argument("name")
+@click.argument("name", shell_complete=installed)
 @click.option("--insecure", is_flag=True, help="Use plain HTTP to the registry.")
 @shared_options
 def push(session: Session, name: str, insecure: bool) -> int:
