@@ -13,9 +13,9 @@ import click
 from launcher.cli import output, phrases
 from launcher.cli.completion import installed, loaded
 from launcher.cli.failures import Exit, exit_code
+from launcher.cli.notices import tell_notice, warn_of_address
 from launcher.cli.output import OutputFailed
 from launcher.cli.run import run
-from launcher.cli.server import tell_notice, warn_of_address
 from launcher.cli.session import Session, shared_options
 from launcher.domain.models import InstalledModel, LoadedModel
 from launcher.domain.names import ModelName

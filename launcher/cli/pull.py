@@ -14,8 +14,8 @@ import click
 
 from launcher.cli import output
 from launcher.cli.failures import Exit
+from launcher.cli.notices import tell_notice, warn_of_address
 from launcher.cli.run import run
-from launcher.cli.server import tell_notice, warn_of_address
 from launcher.cli.session import Session, shared_options
 from launcher.domain.names import ModelName
 from launcher.domain.server import ANSWERING, ServerState

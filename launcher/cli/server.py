@@ -10,15 +10,14 @@ import click
 
 from launcher.cli import output, phrases
 from launcher.cli.failures import Exit
+from launcher.cli.notices import tell_notice, warn_of_address
 from launcher.cli.run import run
 from launcher.cli.session import Session, shared_options
 from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, ServerStatus
-from launcher.errors import LauncherError
 
 if TYPE_CHECKING:
     from launcher.core import Core
-    from launcher.domain.address import Address
 
 _UNKNOWN_MODELS = Models(installed=None, loaded=None)
 
@@ -102,14 +101,3 @@ async def _tell(session: Session, core: Core, found: ServerStatus) -> None:
     else:
         for line in phrases.status_lines(found, models, time.time()):
             output.say(line)
-
-
-def tell_notice(notice: LauncherError) -> None:
-    """Say what was wrong with the settings, and go on."""
-    output.remark(f"Note: {notice.title}" + (f" {notice.hint}" if notice.hint else ""))
-
-
-def warn_of_address(address: Address) -> None:
-    """Say what of the wished address the server will not do."""
-    if address.warning:
-        output.remark(f"Note: {address.warning}")

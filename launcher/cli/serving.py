@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from launcher.cli import output
 from launcher.cli.failures import Exit, NotInstalled
-from launcher.cli.server import tell_notice, warn_of_address
+from launcher.cli.notices import tell_notice, warn_of_address
 from launcher.cli.session import Session
 from launcher.domain.server import ANSWERING
 from launcher.errors import LauncherError

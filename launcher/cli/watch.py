@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from launcher.cli import output, phrases
 from launcher.cli.failures import Exit
+from launcher.cli.notices import tell_notice, warn_of_address
 from launcher.cli.session import Session
 from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, ServerStatus
@@ -38,7 +39,6 @@ class View(Protocol):
 
 async def watch_status(session: Session, interval_s: float) -> int:
     """Show the state until interrupted; whatever is there or not."""
-    from launcher.cli.server import tell_notice, warn_of_address
     from launcher.core import WATCHING, open_core, watching_every
 
     latest = _Latest()
