@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import ollama
 import pytest
 from pydantic import BaseModel, TypeAdapter
@@ -23,6 +24,7 @@ from pydantic import BaseModel, TypeAdapter
 from launcher.ollama import Client, InlineError, OllamaError, Refused, digest_of
 from launcher.ollama.tls import trusting_nobody
 from launcher.ollama.wire.fields import Moment
+from tests.support.demo_server import DemoServer
 from tests.support.replay import Recording, ReplayServer, load, names
 
 pytestmark = pytest.mark.anyio
@@ -159,7 +161,7 @@ async def test_recorded_exchanges_give_the_same(name: str, kind: type) -> None:
     assert pair is not None
     async with ReplayServer(recording) as server:
         theirs = await outcome_of_theirs(kind, server.address, pair)
-        async with Client(server.address, api_key="") as client:
+        async with Client(server.address, api_key="", retries=0) as client:
             ours = await outcome_of_ours(client, pair)
         assert_alike(ours, theirs, recording.path)
         their_request, our_request = server.requests
@@ -259,3 +261,171 @@ def assert_alike(ours: Any, theirs: Any, place: str, ignored: frozenset[str] = f
             assert_alike(one, other, place, ignored)
     else:
         assert ours == theirs, place
+
+
+# The simulated server: whole conversations, and what no recording has.
+
+CHATS = "llama3.2:1b"
+THINKS = "qwen3:8b"
+EMBEDS = "nomic-embed-text"
+SCRIPT = {"rate_bytes_per_s": 10**10, "tokens_per_s": 5000, "line_interval_ms": 1, "load_s": 0.01}
+TIMES = frozenset({"created_at", "modified_at", "expires_at"}) | {
+    f"{part}_duration" for part in ("total", "load", "eval", "prompt_eval")
+}
+ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why is the sky blue?"}]
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(30)
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Say what the weather is like.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "description": "Where"}},
+            "required": ["city"],
+        },
+    },
+}
+CALLED = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"function": {"name": "weather", "arguments": {"city": "Oslo"}}}],
+}
+TOLD = {"role": "tool", "tool_name": "weather", "content": "rain"}
+SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def alike(name: str, *arguments: Any, **given: Any) -> Pair:
+    """Make a call that has the same name and arguments in both."""
+    return Pair(lambda c: getattr(c, name)(*arguments, **given), lambda c: getattr(c, name)(*arguments, **given))
+
+
+def streamed(name: str, *arguments: Any, **given: Any) -> Pair:
+    """Make a call that streams."""
+    ours = name if name in ("pull", "push", "create") else f"stream_{name}"
+    return Pair(
+        lambda c: collected(getattr(c, ours)(*arguments, **given)),
+        lambda c: getattr(c, name)(*arguments, stream=True, **given),
+    )
+
+
+SIMULATED = {
+    "chat": alike("chat", CHATS, ASK),
+    "chat streamed": streamed("chat", CHATS, ASK),
+    "chat with options": streamed("chat", CHATS, ASK, options={"num_predict": 5, "seed": 1, "stop": ["x"]}),
+    "chat kept alive": alike("chat", CHATS, ASK, keep_alive="10m"),
+    "chat as JSON": alike("chat", CHATS, ASK, format="json"),
+    "chat by a schema": alike("chat", CHATS, ASK, format=SCHEMA),
+    "chat with likelihoods": streamed("chat", CHATS, ASK, logprobs=True, top_logprobs=2),
+    "chat with tools": streamed("chat", CHATS, ASK, tools=[WEATHER]),
+    "chat with the result of a tool": alike("chat", CHATS, [*ASK, CALLED, TOLD], tools=[WEATHER]),
+    "chat that loads": alike("chat", CHATS, []),
+    "chat with a missing model": alike("chat", "nope", ASK),
+    "chat that thinks": streamed("chat", THINKS, ASK, think=True),
+    "chat that does not": alike("chat", THINKS, ASK, think=False),
+    "chat that cannot think": streamed("chat", CHATS, ASK, think=True),
+    "chat that cannot see": alike("chat", CHATS, [{**ASK[1], "images": [PICTURE]}]),
+    "generate": alike("generate", CHATS, "Why?", system="Be brief."),
+    "generate streamed": streamed("generate", CHATS, "Why?"),
+    "generate raw": alike("generate", CHATS, "Why?", raw=True),
+    "generate that loads": alike("generate", CHATS),
+    "generate that thinks": streamed("generate", THINKS, "Why?", think=True),
+    "generate that cannot see": alike("generate", CHATS, "Why?", images=[PICTURE]),
+    "embed": alike("embed", EMBEDS, ["one", "two"]),
+    "embed one": alike("embed", EMBEDS, "one", dimensions=4),
+    "embed with another kind of model": alike("embed", CHATS, "one"),
+    "embeddings": alike("embeddings", EMBEDS, "one"),
+    "list": Pair(lambda c: c.tags(), lambda c: c.list()),
+    "ps": alike("ps"),
+    "show": alike("show", CHATS),
+    "show a missing model": alike("show", "nope"),
+    "pull what is there": streamed("pull", CHATS),
+    "pull a missing model": streamed("pull", "nope-nope"),
+    "push": streamed("push", "nope"),
+    "create": streamed("create", "pirate", from_=CHATS, system="Be a pirate.", parameters={"stop": ["AYE"]}),
+    "create of nothing": streamed("create", "pirate"),
+    "copy": alike("copy", CHATS, "second"),
+    "copy a missing model": alike("copy", "nope", "second"),
+    "delete": Pair(lambda c: c.delete("ours"), lambda c: c.delete("theirs")),
+    "delete a missing model": alike("delete", "nope"),
+}
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def simulated(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    async with DemoServer(tmp_path_factory.mktemp("simulated"), SCRIPT) as server:
+        async with Client(server.base_url) as client:
+            for name in (CHATS, THINKS, EMBEDS):
+                await collected(client.pull(name))
+        yield server.base_url
+
+
+@pytest.mark.parametrize("kind", [ollama.AsyncClient, ollama.Client], ids=["async", "sync"])
+@pytest.mark.parametrize("name", SIMULATED)
+async def test_the_simulated_server_gives_the_same(name: str, kind: type, simulated: str) -> None:
+    async with Client(simulated, api_key="") as client:
+        if name == "delete":
+            await client.copy(CHATS, "ours")
+            await client.copy(CHATS, "theirs")
+        if name == "create":
+            # The second finds its layers there.
+            await outcome_of_ours(client, SIMULATED[name])
+        theirs = await outcome_of_theirs(kind, simulated, SIMULATED[name])
+        ours = await outcome_of_ours(client, SIMULATED[name])
+    assert_alike(ours, theirs, f"/api/{name.split()[0]}", TIMES)
+
+
+async def test_the_simulated_server_takes_the_same_file(simulated: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF" + bytes(3_000_000))
+    pair = Pair(lambda c: collected(c.create_blob(path)), lambda c: c.create_blob(path))
+    async with Client(simulated) as client:
+        digest = await digest_of(path)
+        assert not await client.blob_exists(digest)
+        steps = await pair.ours(client)
+        assert isinstance(steps, list)
+        assert steps[-1].digest == digest == await theirs_of(ollama.AsyncClient, simulated, pair)
+        assert await client.blob_exists(digest)
+
+
+# The web: both ask ollama.com where they have a key. Nobody does here.
+
+
+class OllamaCom:
+    """What stands for it, and keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.url.path.endswith("web_search"):
+            return httpx.Response(200, json={"results": [{"title": "a", "url": "https://a", "content": "b"}]})
+        return httpx.Response(200, json={"title": "a", "content": "b", "links": ["https://c"]})
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        pytest.param(alike("web_search", "sky", max_results=2), id="search"),
+        pytest.param(alike("web_fetch", "https://a"), id="fetch"),
+    ],
+)
+async def test_the_web_is_asked_the_same(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_API_KEY", "key")
+    site = OllamaCom()
+    transport = httpx.MockTransport(site)
+    theirs = await pair.official(ollama.AsyncClient("http://127.0.0.1:9", transport=transport))
+    async with Client("http://127.0.0.1:9", transport=transport) as client:
+        ours = await pair.ours(client)
+    assert_alike(ours, theirs, "web")
+    official, own = site.requests
+    assert own.method == official.method
+    assert own.url == official.url
+    assert own.headers["Authorization"] == official.headers["Authorization"] == "Bearer key"
+    assert json.loads(own.content) == json.loads(official.content)
