@@ -64,16 +64,18 @@ class AnswerFaults:
             await exchange.answer(fault.status, "text/html", _PAGE)
         return True
 
-    def out_of_memory(self, name: ModelName, context_length: int, size_bytes: int, *, is_alone: bool) -> str | None:
-        """Say how the load of a model fails for want of memory; None: it fits."""
+    def load_failure(self, name: ModelName, context_length: int, size_bytes: int, *, is_alone: bool) -> str | None:
+        """Say how the load of a model fails; None: it does not."""
         for one in self._armed:
             fault = one.fault
-            if fault.fault != "out_of_memory" or one.is_spent or one.key not in (None, name.key):
+            if fault.fault not in ("out_of_memory", "load_error") or one.is_spent or one.key not in (None, name.key):
                 continue
-            if context_length <= fault.fits_num_ctx or (fault.fits_alone and is_alone):
-                continue
-            one.happened += 1
-            return _OUT_OF_MEMORY.format(mebibytes=size_bytes / (1 << 20))
+            if fault.fault == "load_error":
+                one.happened += 1
+                return fault.text
+            if context_length > fault.fits_num_ctx and not (fault.fits_alone and is_alone):
+                one.happened += 1
+                return _OUT_OF_MEMORY.format(mebibytes=size_bytes / (1 << 20))
         return None
 
 

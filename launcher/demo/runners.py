@@ -174,7 +174,7 @@ class Runners:
         blob = self._folder.blob_path(model.weights_digest)
         weights = model.weights_bytes
         size = weights + context_length * int(model.config.get("embedding_length") or 1024) * 4
-        failure = self._faults.out_of_memory(model.name, context_length, size, is_alone=not self._loaded)
+        failure = self._faults.load_failure(model.name, context_length, size, is_alone=not self._loaded)
         if failure is not None:
             log.slog("ERROR", "sched.go:575", "error loading llama server", error=failure)
             raise RunnerFailed(failure)

@@ -95,7 +95,7 @@ class _Maker:
         lowest, highest = schema.get("minimum"), schema.get("maximum")
         value = value if lowest is None else max(value, lowest)
         value = value if highest is None else min(value, highest)
-        return int(value) if kind == "integer" or value.is_integer() else value
+        return int(value) if kind == "integer" or value == int(value) else value
 
     def _text(self, schema: Mapping[str, Any]) -> str:
         text = _FORMATS.get(str(schema.get("format"))) or self._material.text()

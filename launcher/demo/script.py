@@ -96,6 +96,7 @@ and ``after_tokens``, how many lines of the answer come before::
     {"fault": "html", "status": 502}                             a page of some proxy; 200 by default
     {"fault": "redirect", "location": "http://127.0.0.1:1/"}     307
     {"fault": "out_of_memory", "fits_num_ctx": 2048, "fits_alone": true, "times": 0}
+    {"fault": "load_error", "text": "…"}                         the load fails with this text
     {"fault": "error", "after_tokens": 5, "text": "…"}           a line with an error, and the end
     {"fault": "cut", "after_tokens": 5}                          the connection breaks
     {"fault": "no_done", "after_tokens": 5}                      a clean end without the last line
@@ -124,7 +125,19 @@ DEFAULT_RATE_BYTES_PER_S = 30_000_000.0
 FAULT_KINDS = ("stall", "cut", "rollback", "error", "crash", "corrupt")
 ACCOUNT_STATES = ("offline", "signed_out", "signed_in")
 ANSWER_FAULT_KINDS = (
-    *("busy", "html", "redirect", "out_of_memory", "error", "cut", "no_done", "bad_utf8", "long_line", "stall"),
+    *(
+        "busy",
+        "html",
+        "redirect",
+        "out_of_memory",
+        "load_error",
+        "error",
+        "cut",
+        "no_done",
+        "bad_utf8",
+        "long_line",
+        "stall",
+    ),
     *("endless", "endless_line"),
 )
 

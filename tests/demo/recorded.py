@@ -42,7 +42,7 @@ def _weights(size_bytes: int) -> dict[str, Any]:
 HOST = "localhost:5005/library"
 TINY, MID, BIG, EMBED = (f"{HOST}/{name}" for name in ("tiny", "mid", "big", "tiny-embed"))
 MODELS: Mapping[str, Mapping[str, Any]] = {
-    TINY: {"layers": [_weights(236_704), *_TEXTS, _PARAMS]},
+    TINY: {"layers": [_weights(236_704), *_TEXTS, _PARAMS], "parameter_size": "114K"},
     f"{TINY}:sys": {"layers": [_weights(236_704), *_TEXTS, _SYSTEM, _PARAMS]},
     MID: {"layers": [_weights(101_380_032), *_TEXTS]},
     BIG: {"layers": [_weights(756_461_696), *_TEXTS]},
@@ -99,7 +99,7 @@ class Pull:
 def mask(text: str) -> str:
     """Hide what differs from one run to the next: digests and folders."""
     text = re.sub(r"(sha256[:-])[0-9a-f]{64}", r"\1…", text)
-    return re.sub(r"(?<= )/\S*/(?=sha256-)", "…/", text)
+    return re.sub(r"(?<= )/\S*/(?=sha256-|manifests/)", "…/", text)
 
 
 def _role(line: Mapping[str, Any]) -> str:

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.demo.recorded import EMBED, MID, MODELS, QUICK_BYTES_PER_S, RECORDINGS, TINY, mask, pull, recording, talk_to
+from tests.demo.comparing import ask, differences
+from tests.demo.recorded import BIG, EMBED, MID, MODELS, QUICK_BYTES_PER_S, RECORDINGS, TINY, pull, recording, talk_to
 from tests.support.demo_server import DemoServer
 
 pytestmark = pytest.mark.anyio
 
 SCRIPT: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S, "tokens_per_s": 1000}
 
-# Recorded exchanges of routes and members that the simulated server does not have.
-NOT_SIMULATED = {
-    *("api/embeddings-legacy", "api/recommendations", "chat/chat-logprobs"),
-    *("api/v1-chat", "api/v1-chat-stream", "api/v1-embeddings", "api/v1-model", "api/v1-models", "api/v1-models-empty"),
-    *("errors/blob-bad-digest", "errors/blob-head-missing", "errors/blob-post-mismatch"),
-    *("errors/chat-context-overflow", "errors/generate-context-overflow-no-truncate", "errors/chat-huge-context"),
-    *("errors/chat-runner-missing", "errors/cloud-chat", "errors/me", "errors/push-missing", "errors/web-search"),
-    *("errors/v1-chat-missing", "errors/v1-model-missing"),
-    *(f"errors/{path.stem}" for path in (RECORDINGS / "errors").glob("create-*.json")),
-}
 # Exchanges that other tests do again: whole stories, and ends by a signal.
 ELSEWHERE = {
     *("api/trash-and-restore", "api/pull-embed", "errors/server-busy", "errors/chat-runner-killed"),
@@ -34,6 +24,8 @@ ELSEWHERE = {
 }
 
 ERRORS_WITHOUT_MODELS = (
+    *("blob-bad-digest", "create-nothing", "create-bad-name", "create-bad-file-name", "create-unknown-blob"),
+    *("push-missing", "me", "web-search", "cloud-chat", "v1-chat-missing", "v1-model-missing", "blob-head-missing"),
     *("no-body", "wrong-type", "wrong-method", "unknown-path", "host-guard", "origin-guard"),
     *("show-missing", "delete-missing", "copy-missing", "generate-missing", "chat-missing", "embed-missing"),
     *("pull-bad-name", "pull-empty-name", "pull-missing", "unload-after-delete"),
@@ -41,7 +33,8 @@ ERRORS_WITHOUT_MODELS = (
 ERRORS_WITH_MODELS = (
     *("chat-bad-keep-alive", "chat-bad-option", "chat-bad-format", "chat-image-unsupported", "chat-bad-role"),
     *("chat-think-unsupported", "chat-tools-unsupported", "chat-with-embedding-model"),
-    *("embed-empty", "embed-not-an-embedding-model"),
+    *("embed-empty", "embed-not-an-embedding-model", "create-bad-template", "create-bad-parameter"),
+    *("chat-context-overflow", "generate-context-overflow-no-truncate", "chat-huge-context"),
 )
 REGISTRY_FAILURES = {
     "pull-registry-500": {"fails": "500", "body": '{"errors":[{"code":"X","message":"made to fail"}]}'},
@@ -51,54 +44,8 @@ REGISTRY_FAILURES = {
     "pull-cloud": {"fails": "offline"},
     "pull-not-insecure": {"insecure_only": True},
     "pull-proxy-gone": {"fails": "proxy"},
+    "create-missing-from": {"fails": "offline"},
 }
-
-
-async def ask(client: httpx.AsyncClient, name: str) -> tuple[Mapping[str, Any], httpx.Response]:
-    """Send a recorded request; give the recorded answer and ours."""
-    exchange = recording(name)
-    request = exchange["request"]
-    body = request.get("body")
-    content = None if body is None else json.dumps(body)
-    answer = await client.request(request["method"], request["path"], content=content, headers=request.get("headers"))
-    return exchange["response"], answer
-
-
-def shape(value: Any) -> Any:
-    """The names and kinds of a JSON value; a list has the shape of its first item."""
-    if isinstance(value, dict):
-        return {name: shape(member) for name, member in value.items() if name not in ("model_info", "tensors")}
-    if isinstance(value, list):
-        return [shape(one) for one in value[:1]]
-    return type(value).__name__
-
-
-def differences(name: str, theirs: Mapping[str, Any], ours: httpx.Response, *, words: bool) -> list[str]:
-    """How our answer differs: in status, in kind, and in its words or (without ``words``) its shape."""
-    found = []
-    if ours.status_code != theirs["status"]:
-        found.append(f"{name}: status {ours.status_code}, not {theirs['status']}: {ours.text}")
-    headers = {
-        header: (ours.headers.get(header), theirs["headers"].get(header)) for header in ("content-type", "allow")
-    }
-    found += [f"{name}: {header} {own}, not {other}" for header, (own, other) in headers.items() if own != other]
-    if "lines" in theirs:
-        recorded, own = [text for _, text in theirs["lines"]], ours.text.splitlines()
-        recorded, own = ([recorded[0], recorded[-1]], [own[0], own[-1]]) if not words else (recorded, own)
-    else:
-        recorded, own = [theirs["body"]], [ours.text]
-    if words:
-        recorded, own = [mask(_quiet(text)) for text in recorded], [mask(_quiet(text)) for text in own]
-    else:
-        recorded, own = [shape(json.loads(text)) for text in recorded], [shape(json.loads(text)) for text in own]
-    if recorded != own:
-        found.append(f"{name}: {own}, not {recorded}")
-    return found
-
-
-def _quiet(text: str) -> str:
-    """Without the resolver's address, which only the recorder's machine had."""
-    return text.replace(" on 192.0.2.53:53", "")
 
 
 async def test_errors_before_any_model(tmp_path: Path) -> None:
@@ -126,9 +73,12 @@ async def test_errors_of_installed_models(tmp_path: Path) -> None:
     found: list[str] = []
     async with DemoServer(tmp_path, SCRIPT) as demo, talk_to(demo.base_url) as client:
         assert (await pull(demo.base_url, TINY)).phases == (await pull(demo.base_url, EMBED)).phases
+        await pull(demo.base_url, BIG)
         for name in ERRORS_WITH_MODELS:
             theirs, ours = await ask(client, f"errors/{name}")
             found += differences(name, theirs, ours, words=theirs["status"] != 200)
+            if name == "chat-context-overflow":
+                assert ours.json()["prompt_eval_count"] == json.loads(theirs["body"])["prompt_eval_count"] == 2050
     assert not found, "\n".join(found)
 
 
@@ -251,11 +201,12 @@ async def test_built_in_models(tmp_path: Path, name: str) -> None:
 
 
 def test_every_recorded_exchange_is_looked_at() -> None:
-    own = Path(__file__).read_text(encoding="utf-8")
+    own = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     used = {*(f"errors/{name}" for name in (*ERRORS_WITHOUT_MODELS, *ERRORS_WITH_MODELS, *REGISTRY_FAILURES))}
     recorded = {
-        f"{folder}/{path.stem}" for folder in ("api", "chat", "errors") for path in (RECORDINGS / folder).glob("*.json")
+        f"{folder}/{path.stem}"
+        for folder in ("api", "chat", "create", "errors")
+        for path in (RECORDINGS / folder).glob("*.json")
     }
-    known = used | NOT_SIMULATED | ELSEWHERE
-    assert sorted(name for name in recorded - known if f'"{name}"' not in own) == []
-    assert (NOT_SIMULATED | ELSEWHERE) - recorded == set()
+    assert sorted(name for name in recorded - used - ELSEWHERE if f'"{name}"' not in own) == []
+    assert ELSEWHERE - recorded == set()

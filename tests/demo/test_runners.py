@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.demo.comparing import differences, shape
 from tests.demo.recorded import MID, MODELS, QUICK_BYTES_PER_S, TINY, pull, recording, talk_to
-from tests.demo.test_routes import differences, shape
 from tests.support.demo_server import SCALE, DemoServer
 from tests.support.waiting import eventually
 
