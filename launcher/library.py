@@ -30,8 +30,20 @@ class Library:
 
     async def refresh(self) -> Models:
         """Ask the server for both lists and publish them; a list that cannot be had is None (not known)."""
-        tags, ps = await asyncio.gather(self._installed(), self._loaded())
-        self._put(Models(installed=tags, loaded=ps))
+        installed, loaded = await asyncio.gather(self._installed(), self._loaded(), return_exceptions=True)
+        problem = ""
+        for answer in (loaded, installed):
+            if isinstance(answer, OllamaError):
+                problem = answer.title
+            elif isinstance(answer, BaseException):
+                raise answer
+        self._put(
+            Models(
+                installed=None if isinstance(installed, BaseException) else installed,
+                loaded=None if isinstance(loaded, BaseException) else loaded,
+                problem=problem,
+            )
+        )
         return self._models
 
     def forget(self) -> None:
@@ -43,18 +55,12 @@ class Library:
             self._models = models
             self._publish(models)
 
-    async def _installed(self) -> tuple[InstalledModel, ...] | None:
-        try:
-            answer = await self._client.tags(timeout_s=_TIMEOUT_S)
-        except OllamaError:
-            return None
+    async def _installed(self) -> tuple[InstalledModel, ...]:
+        answer = await self._client.tags(timeout_s=_TIMEOUT_S)
         return tuple(installed_model(model) for model in answer.models)
 
-    async def _loaded(self) -> tuple[LoadedModel, ...] | None:
-        try:
-            answer = await self._client.ps(timeout_s=_TIMEOUT_S)
-        except OllamaError:
-            return None
+    async def _loaded(self) -> tuple[LoadedModel, ...]:
+        answer = await self._client.ps(timeout_s=_TIMEOUT_S)
         return tuple(loaded_model(model) for model in answer.models)
 
 

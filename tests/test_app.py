@@ -477,18 +477,6 @@ FROZEN_S = 0.7
 """Far more than a frame, for a busy machine, and far less than any wait for a server."""
 
 
-async def test_a_server_that_falls_silent_is_told_and_seen_again(launched: Launched) -> None:
-    launched.script({"answers": {"silent": {"after_s": 1.0, "for_s": 6.0}}})
-    async with window() as opened:
-        await opened.reaches(ServerState.RUNNING)
-        with Beat() as beat:
-            await opened.reaches(ServerState.DEGRADED, 12)
-            assert opened.words("stop-button") == "Stop"
-            assert opened.widget("stop-button").isEnabled()
-            await opened.reaches(ServerState.RUNNING, 12)
-        assert beat.longest_s < FROZEN_S
-
-
 async def test_a_server_that_dies_is_started_again(launched: Launched, tmp_path: Path) -> None:
     launched.script({"crash": {"after_s": 1.0, "once": str(tmp_path / "crashed"), "stderr": "panic: boom\n"}})
     async with window() as opened:

@@ -46,6 +46,8 @@ class Models:
 
     installed: tuple[InstalledModel, ...] | None
     loaded: tuple[LoadedModel, ...] | None
+    problem: str = ""
+    """One sentence: why a list could not be had; empty where nothing went wrong."""
 
 
 def on_disk_at_most_bytes(models: Iterable[InstalledModel]) -> int:

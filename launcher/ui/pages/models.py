@@ -260,7 +260,8 @@ class ModelsPage(QWidget):
         can_start = status is not None and offers(status).start
         self._start.setVisible(not answering and can_start and not count)
         self._download_first.setVisible(nothing_installed)
-        self._show_server.setVisible(not answering and not can_start and not way and not count)
+        problem = models.problem if answering and models is not None and models.installed is None else ""
+        self._show_server.setVisible(bool(problem) or (not answering and not can_start and not way and not count))
         self._show_all.setVisible(bool(count))
         if count:
             text = self.filter_field.text().strip()
@@ -275,6 +276,8 @@ class ModelsPage(QWidget):
                 self.tr("No model is installed yet"),
                 self.tr("Download a small one to begin with. It stays on this computer."),
             )
+        elif problem:
+            self._empty.show_text(self.tr("The models could not be listed"), problem)
         elif answering:
             self._empty.show_text(self.tr("Looking what is installed…"))
         else:

@@ -200,6 +200,8 @@ class LoadedModelsCard(Card):
                 self.tr("Loading {model}…").format(model=breakable(loading)),
                 self.tr("A big model takes a while."),
             )
+        elif unknown and models is not None and models.problem:
+            self._empty.show_text(self.tr("What is loaded could not be read"), models.problem)
         elif unknown:
             self._empty.show_text(self.tr("Looking what is loaded…"))
         else:
