@@ -23,6 +23,7 @@ from launcher.ollama.errors import (
     CutStream,
     InlineError,
     ModelNotFound,
+    NoModelInstalled,
     NotRunning,
     NotSignedIn,
     OllamaError,
@@ -47,8 +48,21 @@ from launcher.ollama.wire.progress import Progress
 
 if TYPE_CHECKING:
     from launcher.ollama.blobs import BlobProgress, digest_of
+    from launcher.ollama.check import HealthRecord
+    from launcher.ollama.notices import (
+        ConversationCut,
+        Notice,
+        PullingModel,
+        Retrying,
+        SmallerContext,
+        StartingServer,
+        Tell,
+        Unloading,
+    )
     from launcher.ollama.requests import Format, Image, Options, Think, ToolLike
+    from launcher.ollama.rescue import Backoff, Recovery
     from launcher.ollama.sync import SyncClient
+    from launcher.ollama.tokens import TokenCounts, estimate_tokens, token_counts
     from launcher.ollama.tools.loop import run_tools, stream_tools
     from launcher.ollama.tools.schema import BadArguments, NotATool, Tool
     from launcher.ollama.tools.steps import ToolEnded, ToolOutcome, ToolRun, ToolStarted, TooManyRounds
@@ -89,16 +103,19 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "Address",
+    "Backoff",
     "BadArguments",
     "BlobProgress",
     "ChatAnswer",
     "Client",
     "CloudStatus",
+    "ConversationCut",
     "CutStream",
     "EmbedAnswer",
     "EmbeddingAnswer",
     "Format",
     "GenerateAnswer",
+    "HealthRecord",
     "Image",
     "InlineError",
     "InvalidAddress",
@@ -112,29 +129,38 @@ __all__ = [
     "ModelInfo",
     "ModelName",
     "ModelNotFound",
+    "NoModelInstalled",
     "NotATool",
     "NotRunning",
     "NotSignedIn",
+    "Notice",
     "OllamaError",
     "Options",
     "Progress",
     "ProtocolBroken",
+    "PullingModel",
     "Reason",
     "Recommendation",
     "Recommendations",
+    "Recovery",
     "Refused",
     "Registry",
     "RegistryFailed",
+    "Retrying",
     "Running",
     "RunningModel",
     "ServerVersion",
     "ShownModel",
+    "SmallerContext",
+    "StartingServer",
     "SyncClient",
     "Tags",
+    "Tell",
     "Tensor",
     "Think",
     "TimedOut",
     "Timeouts",
+    "TokenCounts",
     "TokenLogprob",
     "TooManyRounds",
     "Tool",
@@ -145,6 +171,7 @@ __all__ = [
     "ToolOutcome",
     "ToolRun",
     "ToolStarted",
+    "Unloading",
     "V1ChatAnswer",
     "V1ChatChunk",
     "V1Choice",
@@ -161,8 +188,10 @@ __all__ = [
     "WebResult",
     "WebSearchAnswer",
     "digest_of",
+    "estimate_tokens",
     "run_tools",
     "stream_tools",
+    "token_counts",
 ]
 
 # What most programs do not need, or not at once, is imported when it is first used: it would take as long as all else.
@@ -171,6 +200,19 @@ _LATER = {
         "BlobProgress",
         "digest_of",
     ],
+    "launcher.ollama.check": [
+        "HealthRecord",
+    ],
+    "launcher.ollama.notices": [
+        "ConversationCut",
+        "Notice",
+        "PullingModel",
+        "Retrying",
+        "SmallerContext",
+        "StartingServer",
+        "Tell",
+        "Unloading",
+    ],
     "launcher.ollama.requests": [
         "Format",
         "Image",
@@ -178,8 +220,17 @@ _LATER = {
         "Think",
         "ToolLike",
     ],
+    "launcher.ollama.rescue": [
+        "Backoff",
+        "Recovery",
+    ],
     "launcher.ollama.sync": [
         "SyncClient",
+    ],
+    "launcher.ollama.tokens": [
+        "TokenCounts",
+        "estimate_tokens",
+        "token_counts",
     ],
     "launcher.ollama.tools.loop": [
         "run_tools",

@@ -6,11 +6,12 @@ Knows the routes, the bodies they take and the answers they give; not how bytes 
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from io import StringIO
 from types import TracebackType
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     import httpx
 
     from launcher.ollama.blobs import BlobProgress
+    from launcher.ollama.check import HealthRecord
+    from launcher.ollama.notices import Tell
     from launcher.ollama.requests import Body, Format, Image, Options, Think, ToolLike
+    from launcher.ollama.rescue import Backoff, OnUnreachable, PullMissing, Recovery, Rescue
     from launcher.ollama.wire.account import Account, CloudStatus, Recommendations, WebPage, WebSearchAnswer
     from launcher.ollama.wire.inference import ChatAnswer, EmbedAnswer, EmbeddingAnswer, GenerateAnswer, Message
     from launcher.ollama.wire.openai import V1ChatAnswer, V1ChatChunk, V1Embeddings, V1Model, V1Models
@@ -71,9 +75,17 @@ class Client:
     ``host`` is read as ``OLLAMA_HOST`` is; a bind address such as 0.0.0.0 and a trailing ``/v1`` are fine. All calls
     raise :class:`~launcher.ollama.errors.OllamaError`; every one takes ``timeout_s`` for the whole of that call.
     Idempotent calls are tried again up to ``retries`` times when the connection fails or a gateway is unwell; probes
-    that want the truth at once use ``retries=0``. ``api_key`` (default ``OLLAMA_API_KEY``) goes along only over https
-    or within this machine. ``trust_env`` says whether proxies and certificates named in the environment count; by
-    default they do, except within this machine. ``transport`` is any httpx transport, for tests.
+    that want the truth at once use ``retries=0``, which also means that a busy server is not asked again. ``api_key``
+    (default ``OLLAMA_API_KEY``) goes along only over https or within this machine. ``trust_env`` says whether proxies
+    and certificates named in the environment count; by default they do, except within this machine. ``transport`` is
+    any httpx transport, for tests.
+
+    A call that names no model gets ``default_model``, else what :meth:`detect_model` finds. What may be done for a call
+    that fails, and then makes it again: ``on_unreachable`` is awaited with the address when nothing runs there
+    (``launcher.server.auto_start`` starts it), by all calls but the probes; ``pull_missing`` pulls a missing model, or
+    asks with its name whether to; ``recover`` makes room when there is too little memory; ``backoff`` says how often a
+    busy server is asked again. ``tell`` gets each such step, and the warning that a conversation was cut; what it
+    raises ends the call. See :mod:`launcher.ollama.rescue`.
 
     Leave it by ``async with`` or ``aclose()``: both close all connections on every path.
     """
@@ -89,12 +101,29 @@ class Client:
         api_key: str | None = None,
         trust_env: bool | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        default_model: str = "",
+        on_unreachable: OnUnreachable | None = None,
+        pull_missing: PullMissing = False,
+        recover: Recovery | bool = False,
+        backoff: Backoff | None = None,
+        tell: Tell | None = None,
     ) -> None:
         if host is None:
             host = os.environ.get("OLLAMA_HOST", "")
         self._address = Address.parse(host) if isinstance(host, str) else host
         local = self._address.connectable.is_loopback
-        self._simulated: bool | None = None
+        self._default_model = default_model
+        self._on_unreachable = on_unreachable
+        self._rescue_options: dict[str, Any] = {
+            "default_model": default_model,
+            "on_unreachable": on_unreachable,
+            "pull_missing": pull_missing,
+            "recover": recover,
+            "backoff": backoff,
+            "patient": retries > 0,
+            "tell": tell,
+        }
+        self._made_rescue: Rescue | None = None
         make = functools.partial(
             Transport, timeouts=timeouts or Timeouts(), limits=limits or Limits(), retries=retries, transport=transport
         )
@@ -185,6 +214,33 @@ class Client:
                     raise
             await asyncio.sleep(interval_s)
 
+    async def check_health(self, *, timeout_s: float = 5.0) -> HealthRecord:
+        """Look whether a conversation could begin, within ``timeout_s`` for everything; never raises OllamaError.
+
+        Nothing is started, pulled or loaded for it.
+        """
+        from launcher.ollama.check import check_health
+
+        return await check_health(self._alone(), self._default_model, timeout_s=timeout_s)
+
+    async def detect_model(self, *, timeout_s: float | None = None) -> str:
+        """Choose a model to talk to: the default one if it is installed, else a loaded one, else an installed one.
+
+        Models that only make embeddings or images do not count, nor do those that run at ollama.com unless one is the
+        default. Raises NoModelInstalled.
+        """
+        from launcher.ollama.detect import detect_model
+
+        async with self._within(timeout_s):
+            return await detect_model(self, self._default_model)
+
+    async def has_model(self, name: str, *, timeout_s: float | None = None) -> bool:
+        """Say whether a model is installed; the tag may be left out, and case does not count."""
+        from launcher.ollama.detect import has_model
+
+        async with self._within(timeout_s):
+            return await has_model(self, name)
+
     # Models
 
     async def tags(self, *, timeout_s: float | None = None) -> Tags:
@@ -200,7 +256,7 @@ class Client:
         body: dict[str, object] = {"model": name}
         if verbose:
             body["verbose"] = True
-        answer = await self._transport.call("POST", "/api/show", body, timeout_s=timeout_s, idempotent=True)
+        answer = await self._call("POST", "/api/show", body, timeout_s=timeout_s, idempotent=True)
         return self._transport.parsed(answer, ShownModel)
 
     def pull(
@@ -216,7 +272,7 @@ class Client:
         body: dict[str, object] = {"model": name, "stream": True}
         if insecure:
             body["insecure"] = True
-        return self._transport.stream("/api/pull", body, Progress, _succeeded, read_timeout_s=silence_s)
+        return self._progress("/api/pull", body, silence_s)
 
     def push(
         self, name: str, insecure: bool = False, *, silence_s: float | None = None
@@ -229,7 +285,7 @@ class Client:
         body: dict[str, object] = {"model": name, "stream": True}
         if insecure:
             body["insecure"] = True
-        return self._transport.stream("/api/push", body, Progress, _succeeded, read_timeout_s=silence_s)
+        return self._progress("/api/push", body, silence_s)
 
     def create(
         self,
@@ -276,7 +332,7 @@ class Client:
             | {"renderer": renderer, "parser": parser, "requires": requires, "remote_host": remote_host, "info": info}
             | {"draft_files": draft_files, "draft_quantize": draft_quantize}
         )
-        return self._transport.stream("/api/create", body, Progress, _succeeded, read_timeout_s=silence_s)
+        return self._progress("/api/create", body, silence_s)
 
     async def blob_exists(self, digest: str, *, timeout_s: float | None = None) -> bool:
         """Say whether the server has a blob, by its digest (``sha256:`` and 64 hex digits). Raises Refused."""
@@ -333,7 +389,7 @@ class Client:
 
         Raises ModelNotFound.
         """
-        await self._transport.call("DELETE", "/api/delete", {"model": name}, timeout_s=timeout_s)
+        await self._call("DELETE", "/api/delete", {"model": name}, timeout_s=timeout_s)
 
     async def copy(self, source: str, destination: str, *, timeout_s: float | None = None) -> None:
         """Give a model a second name, without a second copy of its data; a model of that name is replaced.
@@ -341,7 +397,7 @@ class Client:
         Raises ModelNotFound. Names must not have spaces around them here.
         """
         body = {"source": source, "destination": destination}
-        await self._transport.call("POST", "/api/copy", body, timeout_s=timeout_s)
+        await self._call("POST", "/api/copy", body, timeout_s=timeout_s)
 
     async def load(
         self,
@@ -349,21 +405,57 @@ class Client:
         keep_alive: float | str | None = None,
         options: Mapping[str, object] | None = None,
         *,
+        recover: Recovery | bool | None = None,
         timeout_s: float | None = None,
     ) -> LoadAnswer:
         """Load a model into memory and wait for it, however long that takes; cancelling stops the load.
 
         ``keep_alive`` is seconds or Go's words (``"10m"``); negative keeps it for ever, None leaves it to the server.
-        ``options`` are those of later requests, or these load it again. Raises ModelNotFound.
+        Later calls of this client that do not say otherwise use the same ``options``, since others would load it
+        again. ``recover`` as in :meth:`chat`. Raises ModelNotFound.
         """
+        return await self._load(name, keep_alive, options, recover, timeout_s, look_before=False)
+
+    async def prewarm(
+        self,
+        model: str = "",
+        keep_alive: float | str | None = None,
+        num_ctx: int | None = None,
+        *,
+        recover: Recovery | bool | None = None,
+        timeout_s: float | None = None,
+    ) -> LoadAnswer:
+        """Load the model of a conversation before it begins, with its context in tokens: as :meth:`load` does.
+
+        Without a name it is the one that later calls without a name get. If it was not in memory before, ``recover=``
+        of later calls may unload it, as one that this client has loaded.
+        """
+        options = None if num_ctx is None else {"num_ctx": num_ctx}
+        return await self._load(model, keep_alive, options, recover, timeout_s, look_before=True)
+
+    async def _load(
+        self,
+        name: str,
+        keep_alive: float | str | None,
+        options: Mapping[str, object] | None,
+        recover: Recovery | bool | None,
+        timeout_s: float | None,
+        *,
+        look_before: bool,
+    ) -> LoadAnswer:
+        from launcher.ollama.wire.inference import EmbedAnswer
+
         body = _without_none({"model": name, "keep_alive": keep_alive, "options": options})
+        load = functools.partial(
+            self._infer, recover=recover, timeout_s=timeout_s, on_purpose=True, look_before=look_before
+        )
         try:
-            return await self._infer("/api/generate", {**body, "stream": False}, LoadAnswer, timeout_s=timeout_s)
+            return await load("/api/generate", {**body, "stream": False}, LoadAnswer)
         except Refused as error:
             if error.status != 400 or "does not support generate" not in error.text:
                 raise
             # Models made for embeddings are loaded by an empty list of texts.
-            await self.embed(name, [], keep_alive=keep_alive, options=options, timeout_s=timeout_s)
+            await load("/api/embed", {**body, "input": []}, EmbedAnswer)
             return LoadAnswer(model=name, done=True, done_reason="load")
 
     async def unload(self, name: str, *, timeout_s: float | None = None) -> LoadAnswer:
@@ -373,6 +465,8 @@ class Client:
         """
         body: dict[str, object] = {"model": name, "keep_alive": 0, "stream": False}
         answer = await self._transport.call("POST", "/api/generate", body, timeout_s=timeout_s)
+        if self._made_rescue is not None:
+            self._made_rescue.unloaded(name)
         return self._transport.parsed(answer, LoadAnswer)
 
     # Inference
@@ -391,6 +485,7 @@ class Client:
         top_logprobs: int | None = None,
         truncate: bool | None = None,
         shift: bool | None = None,
+        recover: Recovery | bool | None = None,
         timeout_s: float | None = None,
     ) -> ChatAnswer:
         """Answer a conversation as a whole; cancelling stops the answer on the server.
@@ -404,7 +499,9 @@ class Client:
         bool or a level; ``keep_alive`` seconds or Go's words (``"10m"``); ``truncate=False`` refuses a conversation
         that is too long, which the server else cuts without a word; ``shift=False`` ends the answer where the context
         is full. No messages load the model. The server may be silent for minutes while it loads: without
-        ``timeout_s`` only the connection is bounded. Raises ModelNotFound and what any call raises.
+        ``timeout_s`` only the connection is bounded. ``recover`` says what may be done when there is too little memory
+        for the model (True: :class:`.Recovery` as it is; None: as the client was made). Raises ModelNotFound and what
+        any call raises.
         """
         from launcher.ollama.requests import chat_body
         from launcher.ollama.wire.inference import ChatAnswer
@@ -416,7 +513,7 @@ class Client:
             tools,
             format,
         )
-        return await self._infer("/api/chat", body, ChatAnswer, timeout_s=timeout_s)
+        return await self._infer("/api/chat", body, ChatAnswer, recover=recover, timeout_s=timeout_s)
 
     def stream_chat(
         self,
@@ -432,6 +529,7 @@ class Client:
         top_logprobs: int | None = None,
         truncate: bool | None = None,
         shift: bool | None = None,
+        recover: Recovery | bool | None = None,
         silence_s: float | None = None,
     ) -> AsyncGenerator[ChatAnswer, None]:
         """Answer a conversation piece by piece, as :meth:`chat` does it as a whole.
@@ -457,7 +555,7 @@ class Client:
             tools,
             format,
         )
-        return self._infer_stream("/api/chat", body, ChatAnswer, _done, silence_s=silence_s)
+        return self._infer_stream("/api/chat", body, ChatAnswer, _done, recover=recover, silence_s=silence_s)
 
     async def generate(
         self,
@@ -478,6 +576,7 @@ class Client:
         top_logprobs: int | None = None,
         truncate: bool | None = None,
         shift: bool | None = None,
+        recover: Recovery | bool | None = None,
         timeout_s: float | None = None,
     ) -> GenerateAnswer:
         """Go on from a prompt, as a whole; cancelling stops it on the server.
@@ -501,7 +600,7 @@ class Client:
             images,
             format,
         )
-        return await self._infer("/api/generate", body, GenerateAnswer, timeout_s=timeout_s)
+        return await self._infer("/api/generate", body, GenerateAnswer, recover=recover, timeout_s=timeout_s)
 
     def stream_generate(
         self,
@@ -522,6 +621,7 @@ class Client:
         top_logprobs: int | None = None,
         truncate: bool | None = None,
         shift: bool | None = None,
+        recover: Recovery | bool | None = None,
         silence_s: float | None = None,
     ) -> AsyncGenerator[GenerateAnswer, None]:
         """Go on from a prompt piece by piece: :meth:`generate`, in the manner of :meth:`stream_chat`."""
@@ -541,7 +641,7 @@ class Client:
             images,
             format,
         )
-        return self._infer_stream("/api/generate", body, GenerateAnswer, _done, silence_s=silence_s)
+        return self._infer_stream("/api/generate", body, GenerateAnswer, _done, recover=recover, silence_s=silence_s)
 
     async def embed(
         self,
@@ -552,6 +652,7 @@ class Client:
         dimensions: int | None = None,
         keep_alive: float | str | None = None,
         options: Options | Mapping[str, Any] | None = None,
+        recover: Recovery | bool | None = None,
         timeout_s: float | None = None,
     ) -> EmbedAnswer:
         """Turn a text, or each of several, into a vector of length 1; nothing to turn loads the model.
@@ -564,7 +665,9 @@ class Client:
         texts = input if isinstance(input, str) else list(input)
         members: dict[str, object] = {"model": model, "input": texts, "truncate": truncate}
         members |= {"dimensions": dimensions, "keep_alive": keep_alive, "options": options}
-        return await self._infer("/api/embed", _without_none(members), EmbedAnswer, timeout_s=timeout_s)
+        return await self._infer(
+            "/api/embed", _without_none(members), EmbedAnswer, recover=recover, timeout_s=timeout_s
+        )
 
     async def embeddings(
         self,
@@ -749,32 +852,138 @@ class Client:
 
     # What all of them use
 
-    async def _infer(self, path: str, body: Body, kind: type[W], *, timeout_s: float | None) -> W:
+    async def _infer(
+        self,
+        path: str,
+        body: Body,
+        kind: type[W],
+        *,
+        timeout_s: float | None,
+        recover: Recovery | bool | None = None,
+        on_purpose: bool = False,
+        look_before: bool = False,
+    ) -> W:
         """Make one call to a model and wait for its whole answer. Every one goes through here."""
-        answer = await self._transport.call_slowly("POST", path, await _made(body), timeout_s=timeout_s)
-        return self._transport.parsed(answer, kind)
+        trial = self._rescue.begin(path, await _made(body), recover, on_purpose=on_purpose, look_before=look_before)
+        # Around all that is done for it. A second limit inside could run out at the same moment.
+        async with self._within(timeout_s):
+            while True:
+                try:
+                    sent = await self._transport.call_slowly("POST", path, await trial.prepared())
+                except OllamaError as error:
+                    if not await trial.mend(error):
+                        raise
+                else:
+                    break
+            answer = self._transport.parsed(sent, kind)
+            trial.loaded()
+            await trial.ended(answer)
+            return answer
 
     async def _infer_stream(
-        self, path: str, body: Body, kind: type[Piece], ended: Callable[[Piece], bool], *, silence_s: float | None
+        self,
+        path: str,
+        body: Body,
+        kind: type[Piece],
+        ended: Callable[[Piece], bool],
+        *,
+        silence_s: float | None,
+        recover: Recovery | bool | None = None,
     ) -> AsyncGenerator[Piece, None]:
         """Make one call to a model and hand out its answer as it comes. Every one goes through here."""
         said, thought = StringIO(), StringIO()
-        pieces = self._transport.stream(
-            path, await _made(body), kind, ended, read_timeout_s=silence_s, events=path.startswith("/v1/")
-        )
+        trial = self._rescue.begin(path, await _made(body), recover)
+        events = path.startswith("/v1/")
+        while True:
+            pieces = self._transport.stream(
+                path, await trial.prepared(), kind, ended, read_timeout_s=silence_s, events=events
+            )
+            try:
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        if not trial.is_loaded:
+                            trial.loaded()
+                        if said.tell() + thought.tell() < _MAX_PARTIAL_CHARS:
+                            said.write(piece.text)
+                            thought.write(piece.thought)
+                        if ended(piece):
+                            await trial.ended(piece)
+                        yield piece
+                    return
+            except OllamaError as error:
+                if isinstance(error, CutStream | InlineError):
+                    error.partial, error.partial_thought = said.getvalue(), thought.getvalue()
+                # What was handed out cannot be taken back.
+                if trial.is_loaded or not await trial.mend(error):
+                    raise
+
+    @asynccontextmanager
+    async def _within(self, timeout_s: float | None) -> AsyncGenerator[None, None]:
+        """Bound all that is done for one call. Raises TimedOut."""
         try:
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    if said.tell() + thought.tell() < _MAX_PARTIAL_CHARS:
-                        said.write(piece.text)
-                        thought.write(piece.thought)
-                    yield piece
-        except (CutStream, InlineError) as error:
-            error.partial, error.partial_thought = said.getvalue(), thought.getvalue()
-            raise
+            async with asyncio.timeout(timeout_s) as limit:
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimedOut(self.base_url, detail=f"not done within {timeout_s:g} s") from error
+
+    @property
+    def _rescue(self) -> Rescue:
+        if self._made_rescue is None:
+            from launcher.ollama.rescue import Rescue
+
+            self._made_rescue = Rescue(self._alone(), **self._rescue_options)
+        return self._made_rescue
+
+    def _alone(self) -> Client:
+        """Return the same client without any rescue: what is asked on the way to one must not need one."""
+        alone = copy.copy(self)
+        alone._on_unreachable = None
+        alone._rescue_options = {}
+        alone._made_rescue = None
+        return alone
 
     async def _get(self, path: str, timeout_s: float | None) -> Answer:
-        return await self._transport.call("GET", path, timeout_s=timeout_s, idempotent=True)
+        return await self._call("GET", path, timeout_s=timeout_s, idempotent=True)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        timeout_s: float | None,
+        idempotent: bool = False,
+    ) -> Answer:
+        """Make a short call that has a server started, where that is allowed."""
+        call = functools.partial(self._transport.call, method, path, body, timeout_s=timeout_s, idempotent=idempotent)
+        return await (call() if self._on_unreachable is None else self._rescue.reaching(call, timeout_s))
+
+    def _progress(
+        self, path: str, body: Mapping[str, object], silence_s: float | None
+    ) -> AsyncGenerator[Progress, None]:
+        def stream() -> AsyncGenerator[Progress, None]:
+            return self._transport.stream(path, body, Progress, _succeeded, read_timeout_s=silence_s)
+
+        return stream() if self._on_unreachable is None else self._started_progress(stream)
+
+    async def _started_progress(
+        self, stream: Callable[[], AsyncGenerator[Progress, None]]
+    ) -> AsyncGenerator[Progress, None]:
+        """Hand out a stream, and have a server started where none runs."""
+        started = False
+        while True:
+            try:
+                async with aclosing(stream()) as lines:
+                    async for line in lines:
+                        yield line
+                    return
+            except NotRunning:
+                # Nothing has come then.
+                if started or not await self._rescue.start():
+                    raise
+                started = True
 
 
 def _succeeded(line: Progress) -> bool:

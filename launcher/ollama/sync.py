@@ -143,6 +143,9 @@ class SyncClient:
     is_running = Awaited(Client.is_running)
     version = Awaited(Client.version)
     wait_until_ready = Awaited(Client.wait_until_ready)
+    check_health = Awaited(Client.check_health)
+    detect_model = Awaited(Client.detect_model)
+    has_model = Awaited(Client.has_model)
 
     tags = Awaited(Client.tags)
     ps = Awaited(Client.ps)
@@ -155,6 +158,7 @@ class SyncClient:
     delete = Awaited(Client.delete)
     copy = Awaited(Client.copy)
     load = Awaited(Client.load)
+    prewarm = Awaited(Client.prewarm)
     unload = Awaited(Client.unload)
 
     chat = Awaited(Client.chat)

@@ -31,6 +31,7 @@ from launcher.ollama import (
     Timeouts,
 )
 from launcher.ollama.errors import START_IT
+from launcher.ollama.rescue import Backoff
 from launcher.ollama.tls import trusted, trusting_nobody
 from launcher.ollama.transport import MAX_BODY_BYTES
 from tests.support.raw_server import JSON_HEAD, RawServer, answering
@@ -486,7 +487,7 @@ async def test_what_may_pass_is_tried_again_where_nothing_happens_twice(failure:
 )
 async def test_what_changes_something_is_tried_once(failure: httpx.Response | Exception, call: Any) -> None:
     server = Server(failure, good())
-    async with Client(transport=server.transport) as client:
+    async with Client(transport=server.transport, backoff=Backoff(tries=0)) as client:
         with pytest.raises(OllamaError):
             await call(client)
     assert len(server.requests) == 1

@@ -21,7 +21,7 @@ from launcher.errors import InvalidInput
 from launcher.ollama.client import Client
 from launcher.ollama.requests import Format, Options, Think
 from launcher.ollama.tools.schema import BadArguments, Tool
-from launcher.ollama.tools.steps import ToolOutcome, Said, Step, ToolEnded, ToolRun, ToolStarted, TooManyRounds
+from launcher.ollama.tools.steps import Said, Step, ToolEnded, ToolOutcome, ToolRun, ToolStarted, TooManyRounds
 from launcher.ollama.wire.inference import ChatAnswer, Message, ToolCall
 from launcher.tasks import run_blocking
 
