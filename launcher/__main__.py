@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from launcher.environment import COMPLETION_VARIABLE, has_display, is_window_program
 
@@ -45,7 +45,7 @@ def main() -> int:
 def open_window(*, host: str | None = None, demo: bool = False, hidden: bool = False, pulls: Sequence[str] = ()) -> int:
     """Show the window, or raise the one that runs; returns the exit code when it has been quit."""
     try:
-        from launcher.app.start import main as run_window
+        run_window = _load_window()
     except ImportError as error:
         if not (error.name or "").startswith("PySide6"):
             raise
@@ -53,6 +53,15 @@ def open_window(*, host: str | None = None, demo: bool = False, hidden: bool = F
         print(f"Error: The window cannot be shown ({error}). The commands work all the same: --help.", file=sys.stderr)
         return 1
     return run_window(host=host, demo=demo, hidden=hidden, pulls=pulls)
+
+
+def _load_window() -> Callable[..., int]:
+    from launcher.app.qt import load_qt
+
+    load_qt()
+    from launcher.app.start import main as run_window
+
+    return run_window
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 ::
 
+    qt.py          the first import of PySide6
     start.py       one window for each person, its application, the first paint, and then the loop
     front.py       what the first paint shows, without asyncio: store, theme, window, the first page
     launcher.py    the run: the services, what joins them to the window, and the end

@@ -88,12 +88,13 @@ with loop:
 _OURS = """
 import sys
 from launcher import __main__ as entry
-def open_window(**options):
-    from launcher.app import start
+load_window = entry._load_window
+def load_and_hook():
+    run_window = load_window()
     from launcher.ui.main_window import MainWindow
     {hook}
-    return start.main(**options)
-entry.open_window = open_window
+    return run_window
+entry._load_window = load_and_hook
 sys.argv = ["ollama-launcher", {arguments}]
 sys.exit(entry.main())
 """
