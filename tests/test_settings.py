@@ -166,3 +166,14 @@ def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:
     storage.load()
     with pytest.raises(StorageError):
         storage.change(on_quit=OnQuit.LEAVE)
+
+
+def test_who_only_looks_moves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text("{broken", encoding="utf-8")
+    storage = SettingsStorage(path)
+    (notice,) = storage.load(mend=False)
+    assert "could not be understood" in notice.title
+    assert notice.hint == "Mend it or remove it."
+    assert os.listdir(tmp_path) == ["settings.json"]
+    assert storage.current.on_quit is OnQuit.STOP

@@ -132,7 +132,11 @@ def folder_of(pid: int) -> Path | None:
         return None
     simulated = identity.serves_simulated(words)
     server = _Server(pid, pid, "ollama", simulated, _uid_of(pid), identity.environ_of(pid))
-    return next(iter(_folders_of(server)), None)
+    used = next(iter(_folders_of(server)), None)
+    if used is not None and not used.is_absolute() and sys.platform == "linux":
+        with suppress(OSError):
+            used = Path(os.readlink(f"/proc/{pid}/cwd"), used)
+    return used if used is not None and used.is_absolute() else None
 
 
 def folder_of_user(name: str) -> Path | None:

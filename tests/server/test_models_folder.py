@@ -13,12 +13,16 @@ import pytest
 from launcher.errors import StorageError
 from launcher.server.models_folder import (
     RefreshOutcome,
+    count_models,
+    folder_of,
+    folder_of_user,
     is_server,
     live_users,
     mend_partials,
     models_folder,
     pulls_active,
     refresh_partials,
+    unfinished,
 )
 from tests.support.processes import Family, until
 
@@ -129,6 +133,38 @@ async def test_a_recorded_server_is_found_whatever_it_runs(family: Family, tmp_p
     assert (user.pid, user.address) == (child.pid, "http://127.0.0.1:5000")
     assert live_users(tmp_path, [record], except_group=child.group) == []
     assert live_users(tmp_path, [family.record(child, models=str(tmp_path), start=1)]) == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        pytest.param({"OLLAMA_MODELS": "{}/models"}, "models", id="named"),
+        pytest.param({"HOME": "{}"}, ".ollama/models", id="by its home"),
+        pytest.param({"OLLAMA_MODELS": "relative"}, "relative", id="from where it is"),
+    ],
+)
+async def test_the_folder_of_a_live_server(
+    family: Family, server: Path, tmp_path: Path, environ: dict[str, str], folder: str
+) -> None:
+    pid = await _serve(family, server, **{name: value.format(tmp_path) for name, value in environ.items()})
+    found = folder_of(pid)
+    assert found is not None
+    assert found.is_absolute()
+    assert str(found).endswith(folder)
+
+
+def test_what_is_no_server_has_no_folder() -> None:
+    assert folder_of(os.getpid()) is None
+    assert folder_of_user("nobody-has-this-name") is None
+
+
+def test_models_are_counted_by_their_manifests(tmp_path: Path) -> None:
+    assert count_models(tmp_path) == 0
+    for name in ("registry.ollama.ai/library/llama3.2/1b", "registry.ollama.ai/library/llama3.2/3b", "hf.co/a/b/c"):
+        path = tmp_path / "manifests" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    assert count_models(tmp_path) == 3
 
 
 async def test_a_server_that_has_ended_is_no_user(family: Family, server: Path, tmp_path: Path) -> None:
@@ -263,3 +299,23 @@ def test_other_digests_are_left(folder: Path) -> None:
     after = {path.name for path in (folder / "blobs").iterdir()}
     assert before - after == {f"sha256-{_A}-partial", f"sha256-{_A}-partial-0", f"sha256-{_A}-partial-12"}
     assert mend_partials(folder.parent / "nowhere") == 0
+
+
+def test_unfinished_downloads_and_what_they_hold(tmp_path: Path) -> None:
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    assert unfinished(tmp_path, time.time()) == ()
+    content = blobs / f"sha256-{_A}-partial"
+    content.write_bytes(b"x" * 8192)
+    os.truncate(content, 3_000_000)  # sparse, as the server makes it
+    for number, completed in ((0, 1_000_000), (1, 500_000)):
+        part = {"N": number, "Offset": number * 1_500_000, "Size": 1_500_000, "Completed": completed}
+        (blobs / f"sha256-{_A}-partial-{number}").write_text(json.dumps(part))
+    (blobs / f"sha256-{_B}-partial-0").write_text("")
+    (blobs / f"sha256-{'c' * 64}").write_text("finished")
+    for path in blobs.iterdir():
+        os.utime(path, (1000.0, 1000.0))
+    whole, damaged = sorted(unfinished(tmp_path, 4600.0), key=lambda download: download.digest)
+    assert (whole.digest, whole.completed_bytes, whole.total_bytes) == (_A, 1_500_000, 3_000_000)
+    assert whole.on_disk_bytes < 100_000
+    assert (whole.age_s, whole.damaged, damaged.damaged) == (3600.0, False, True)

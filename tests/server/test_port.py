@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import psutil
 import pytest
 
-from launcher.server.port import Holder, is_port_bindable, port_holder
+from launcher.server.port import Holder, bound_at, is_port_bindable, port_holder
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +67,14 @@ def test_we_are_found_ourselves(sockets: ExitStack, listening: str, asked: str) 
 @pytest.mark.parametrize("asked", ["127.0.0.1", "0.0.0.0", "::1", "256.1.1.1.1"])
 def test_a_free_port_has_no_holder(free_port: int, asked: str) -> None:
     assert port_holder(asked, free_port) is None
+
+
+@_linux
+def test_the_addresses_that_are_listened_at(sockets: ExitStack, free_port: int) -> None:
+    assert bound_at(free_port) == ()
+    port = _listen(sockets, "127.0.0.1")
+    _listen(sockets, "127.0.0.2", port)
+    assert bound_at(port) == ("127.0.0.1", "127.0.0.2")
 
 
 @_linux

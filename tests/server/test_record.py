@@ -344,3 +344,11 @@ async def test_one_lock_object_is_not_entered_twice(tmp_path: Path) -> None:
     async with lock:
         with pytest.raises(RuntimeError):
             await lock.__aenter__()
+
+
+def test_who_only_looks_mends_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "server.json"
+    path.write_text("{broken")
+    said: list[str] = []
+    assert RecordFile(path, said.append, mends=False).read() is None
+    assert (len(said), "server.json" in said[0], os.listdir(tmp_path)) == (1, True, ["server.json"])
