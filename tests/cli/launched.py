@@ -111,14 +111,18 @@ class Launched:
         self.environment["LAUNCHER_DEMO_SCRIPT"] = str(write_script(self.folder, script))
 
     def run(
-        self, *arguments: str, timeout_s: float = _TIMEOUT_S, changes: Mapping[str, str | None] | None = None
+        self,
+        *arguments: str,
+        timeout_s: float = _TIMEOUT_S,
+        changes: Mapping[str, str | None] | None = None,
+        piped: str | None = None,
     ) -> Ended:
         """Run a command to its end; ``changes`` to the environment take a variable away by None."""
         process = subprocess.run(
             [sys.executable, "-m", "launcher", *arguments],
             cwd=ROOT,
             env=self._environment(changes or {}),
-            stdin=subprocess.DEVNULL,
+            **({"stdin": subprocess.DEVNULL} if piped is None else {"input": piped}),
             capture_output=True,
             text=True,
             encoding="utf-8",
