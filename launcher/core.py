@@ -36,7 +36,7 @@ from launcher.server import identity
 from launcher.server.control import ServerControl, Timing
 from launcher.server.find import Binary, find_binary
 from launcher.server.health import HealthPoller, Intervals
-from launcher.server.launch import Places
+from launcher.server.launch import usual_places
 from launcher.server.log import follow_in_batches
 from launcher.server.models_folder import models_folder
 from launcher.server.record import RecordFile
@@ -49,7 +49,6 @@ Snapshot = ServerStatus | Models | tuple[Transfer, ...]
 _DRAIN_S = 2.0
 _LOG_LINES = 5000
 _LOG_POLL_S = 0.2
-_RECORD_NAME = "server.json"
 _UNFINISHED_NAME = "downloads.json"
 
 
@@ -135,7 +134,7 @@ def _demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _demo_address() -> str:
     """Take the address of a simulated server that still runs, else a free port: the usual one may have an Ollama."""
-    record = RecordFile(paths.state_dir() / _RECORD_NAME).read()
+    record = RecordFile(usual_places().record).read()
     if record is not None and record.address and identity.is_recorded_alive(record):
         return record.address
     with socket.socket() as probe:
@@ -169,16 +168,10 @@ class Core:
         self._answers = False
         self.library = Library(client, publish)
         self.downloads = Downloads(client, self._publish_transfers)
-        state = paths.state_dir()
         self.control = ServerControl(
             client=client,
             address=chosen.address,
-            places=Places(
-                record=state / _RECORD_NAME,
-                lock=state / "server.lock",
-                log=paths.log_dir() / "server.log",
-                work_dir=state,
-            ),
+            places=usual_places(),
             find=find,
             environ=environ,
             close_pulls=partial(self.downloads.drain, _DRAIN_S),
@@ -189,7 +182,7 @@ class Core:
             self.control, publish=self._publish_server, report=report, wake_poller=self._wake_poller, policy=policy
         )
         server = "local" if self.supervisor.status.local else client.base_url
-        self.unfinished = Unfinished(UnfinishedFile(state / _UNFINISHED_NAME), server)
+        self.unfinished = Unfinished(UnfinishedFile(paths.state_dir() / _UNFINISHED_NAME), server)
         self.health = HealthPoller(
             look=self.control.look,
             on_seen=self._on_seen,

@@ -12,4 +12,23 @@ The lower half knows one thing each and decides nothing::
     port.py           who holds a port
     models_folder.py  which folder the models are in, and who else uses it
     explain.py        why a server ended, from its exit and its last lines
+
+A script that only needs a server takes ``launcher.server.auto_start``.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from launcher.server.autostart import auto_start
+
+__all__ = ["auto_start"]
+
+
+def __getattr__(name: str) -> Any:
+    # Later: whoever wants only the errors, as the command line does, need not wait for all of it.
+    if name in __all__:
+        return importlib.import_module("launcher.server.autostart").auto_start
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

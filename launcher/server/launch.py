@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from launcher import paths
 from launcher.domain.address import Address
 from launcher.environment import child_environment
 from launcher.paths import ensure_dir
@@ -38,6 +39,14 @@ class Places:
     lock: Path
     log: Path
     work_dir: Path
+
+
+def usual_places() -> Places:
+    """Where all launcher processes of a person keep them. Raises StorageError."""
+    state = paths.state_dir()
+    return Places(
+        record=state / "server.json", lock=state / "server.lock", log=paths.log_dir() / "server.log", work_dir=state
+    )
 
 
 def refuse_impossible(address: Address) -> None:
