@@ -5,6 +5,7 @@ Imports as little as it can: a command answers at once, and the window is painte
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -14,11 +15,26 @@ from launcher.environment import COMPLETION_VARIABLE, has_display, is_window_pro
 
 # What a desktop entry, a link and a person who double-clicks start with needs no parser.
 _PLAIN_OPTIONS = {"--demo": "demo", "--hidden": "hidden"}
+_THREADS_S = 0.5
 _IN_A_TERMINAL = "In a terminal, ollama-launcher does the same work: see ollama-launcher --help."
 
 
 def main() -> int:
-    """Open the window or run one command; the return value is the exit code."""
+    """Open the window or run one command; the return value is the exit code.
+
+    Does not return where a thread is stuck in a call that cannot be interrupted: the process ends here then.
+    """
+    code = _run()
+    tasks = sys.modules.get("launcher.tasks")
+    if tasks is not None and not tasks.threads_ended(_THREADS_S):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # none, closed, or nobody reads any more
+                stream.flush()
+        os._exit(code)
+    return code
+
+
+def _run() -> int:
     # Of the CPU time of a short command, looking for garbage takes 5 % while it imports and 10 % when it ends. What
     # lasts longer turns the collector on (cli/run.py, app/launcher.py).
     gc.disable()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -319,3 +320,46 @@ def test_daemon_threads_skip_what_was_cancelled() -> None:
 
     assert future.result(10) == 3
     assert not future.cancel()
+
+
+_LEAVES_WORK = """
+import asyncio, pathlib, sys, time
+sys.argv[1:] = ["--version"]
+from launcher import __main__ as entry
+from launcher.tasks import run_blocking
+
+def work(seconds, path):
+    time.sleep(seconds)
+    pathlib.Path(path).touch()
+
+async def leave_it():
+    try:
+        await run_blocking(work, float({seconds}), {path!r}, timeout_s=0.01)
+    except TimeoutError:
+        print("left", end="")  # is still in the buffer when the program ends
+
+asyncio.run(leave_it())
+code = entry.main()
+print("an ordinary end", flush=True)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_done", "ending"),
+    [
+        # A quarter of the ends crashed while a thread was still reading certificates.
+        pytest.param(0.3, True, "an ordinary end\n", id="nearly done: waited for"),
+        pytest.param(60, False, "", id="stuck: left without taking the libraries down"),
+    ],
+)
+def test_no_thread_is_at_work_when_the_program_ends(tmp_path: Path, seconds: float, is_done: bool, ending: str) -> None:
+    path = tmp_path / "done"
+    program = _LEAVES_WORK.format(seconds=seconds, path=str(path))
+    run = subprocess.run([sys.executable, "-c", program], timeout=20, check=False, capture_output=True, text=True)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("left")
+    assert run.stdout.endswith(ending)
+    assert ("ordinary" in run.stdout) is is_done
+    assert path.exists() is is_done
