@@ -81,6 +81,12 @@ class Open:
         text = widget.text() if isinstance(widget, QLabel | QPushButton) else ""
         return text or widget.accessibleName()
 
+    async def clicks(self, name: str) -> None:
+        """Click as soon as it is shown: a page that is brought to the front renders what it shows a turn later."""
+        shown = self.launcher.window.findChildren
+        await eventually(lambda: any(not w.isHidden() for w in shown(QWidget, name)), 10, f"{name} is shown")
+        self.click(name)
+
     def click(self, name: str) -> None:
         button = self.widget(name)
         assert button.isEnabled(), f"{name} is off"
@@ -542,7 +548,7 @@ async def test_a_pull_that_is_cut_says_so_and_goes_on(launched: Launched) -> Non
         await eventually(lambda: any(t.phase is Phase.FAILED for t in opened.store.transfers), 30, "it has failed")
         assert opened.launcher.window.page == "downloads"
         assert opened.store.transfers[0].error
-        opened.click("retry-button")
+        await opened.clicks("retry-button")
         await eventually(lambda: opened.store.transfers[0].phase is Phase.DONE, 30, "it is done")
 
 
