@@ -244,6 +244,11 @@ class _Examination:
         holder = await run_blocking(port.port_holder, self._address.connectable.host, self._address.port)
         return await run_blocking(owner.ownership, holder)
 
+    async def _started_with(self, ownership: Ownership | None) -> Mapping[str, str] | None:
+        """Tell the environment that the server runs with; None where none runs, or where it is hidden from us."""
+        pid = self._status.pid if self._ours else ownership.pid if ownership is not None else None
+        return None if pid is None else await run_blocking(identity.environ_of, pid)
+
     async def _place(self, whose: asyncio.Task[Ownership | None]) -> Path | None:
         """Tell the models folder: that of the server that answers, else the one that a server would use."""
         if self._ours and self._record is not None and self._record.models:
@@ -373,7 +378,8 @@ class _Examination:
         ownership = await self._or(whose, None)
         if ownership is not None and not ownership.same_user:
             return checks.judge_key(Key(None, of_other_user=ownership.user or "not known from here"))
-        return checks.judge_key(await run_blocking(_key, self._environ))
+        started_with = await self._started_with(ownership)
+        return checks.judge_key(await run_blocking(_key, self._environ if started_with is None else started_with))
 
     async def _check_state(self) -> Check:
         state = self._own.state
@@ -382,10 +388,8 @@ class _Examination:
 
     async def _check_variables(self, whose: asyncio.Task[Ownership | None]) -> Check:
         ownership = await self._or(whose, None)
-        changed = None
-        if self._ours and self._status.pid is not None:
-            started_with = await run_blocking(identity.environ_of, self._status.pid)
-            changed = None if started_with is None else _changed(self._environ, started_with)
+        started_with = await self._started_with(ownership)
+        changed = None if started_with is None else _changed(self._environ, started_with)
         whom = None if ownership is None else ownership.owner
         return checks.judge_variables(tuple(self._environ), self._status, whom, changed)
 

@@ -909,18 +909,21 @@ def no_longer_read(names: Sequence[str]) -> tuple[str, ...]:
 def judge_variables(
     names: Sequence[str], status: ServerStatus, owner: Owner | None, changed: Sequence[str] | None
 ) -> Check:
-    """``names``: what is set here; ``changed``: those that the server of ours was started without, or otherwise."""
+    """``names``: what is set here; ``changed``: what the server was started without, or otherwise (None: not known)."""
     read, old = server_variables(names), no_longer_read(names)
-    listed = ", ".join(read)
     there = status.state in ANSWERING or status.owner is Owner.OURS
-    if there and status.owner is not Owner.OURS and read:
+    foreign = there and status.owner is not Owner.OURS
+    if foreign and changed is not None:
+        read = tuple(name for name in read if name in changed)
+    listed = ", ".join(read)
+    if foreign and read:
         return Check(
             "variables",
             Verdict.NOTE,
             f"{listed} {_is_set(read)} here, which means nothing to the server that runs: somebody else started it.",
             hint=_SET_WHERE.get(owner or Owner.UNKNOWN, "Set them where it is started, and start it again."),
         )
-    if there and changed:
+    if there and not foreign and changed:
         return Check(
             "variables",
             Verdict.NOTE,
@@ -936,6 +939,8 @@ def judge_variables(
             detail=f"Read is: {listed}." if read else "",
             hint="Take it away." if len(old) == 1 else "Take them away.",
         )
+    if foreign:
+        return Check("variables", Verdict.OK, "Nothing is set here that the server was not started with.")
     if read:
         whom = "The server was started with" if there else "A server that is started here obeys"
         return Check("variables", Verdict.OK, f"{whom} {listed}.")

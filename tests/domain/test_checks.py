@@ -380,6 +380,7 @@ def test_state(folders: OwnFolders, local: bool, expected: str) -> None:
         pytest.param(("OLLAMA_MODELS",), OURS, None, ("OLLAMA_MODELS",), "note", "Restart", id="changed"),
         pytest.param((), OURS, None, ("OLLAMA_MODELS",), "note", "Restart", id="taken away"),
         pytest.param(("OLLAMA_DEBUG",), FOREIGN, None, None, "note", "somebody else", id="without effect"),
+        pytest.param(("OLLAMA_DEBUG",), FOREIGN, None, ("OLLAMA_MODELS",), "ok", "Nothing", id="set there, too"),
         pytest.param(
             ("LLAMA_ARG_FIT",), FOREIGN, Owner.SYSTEM_SERVICE, None, "note", "systemctl edit", id="of a service"
         ),
