@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, get_type_hints
 
 import httpx
@@ -42,6 +43,11 @@ class Node(BaseModel):
 
     title: str
     children: list[Node] = []
+
+
+class Span(BaseModel):
+    begin: date
+    days: int = Field(description="Its length.", ge=1)
 
 
 class Circle(BaseModel):
@@ -179,8 +185,30 @@ POINT = {
         pytest.param(Place | None, POINT, id="dataclass that may be None"),
         pytest.param(
             Annotated[int, Field(gt=0, description="How many.")],
-            {"type": "integer", "exclusiveMinimum": 0, "description": "How many."},
+            {"type": "integer", "exclusiveMinimum": 0, "description": "How many. (more than 0)"},
             id="Annotated",
+        ),
+        pytest.param(
+            Annotated[float, Field(ge=0, le=1)] | None,
+            {"type": "number", "minimum": 0, "maximum": 1, "description": "at least 0, at most 1"},
+            id="limits without words",
+        ),
+        pytest.param(
+            datetime,
+            {"type": "string", "format": "date-time", "description": "such as 2026-01-31T12:00:00Z"},
+            id="datetime",
+        ),
+        pytest.param(
+            Span,
+            {
+                "type": "object",
+                "properties": {
+                    "begin": {"type": "string", "format": "date", "description": "such as 2026-01-31"},
+                    "days": {"type": "integer", "minimum": 1, "description": "Its length. (at least 1)"},
+                },
+                "required": ["begin", "days"],
+            },
+            id="limits within",
         ),
         pytest.param(
             Node,
@@ -440,7 +468,7 @@ def test_a_field_as_default_gives_its_default() -> None:
     assert tool.arguments({}) == {"days": 3}
     assert tool.parameters == {
         "type": "object",
-        "properties": {"days": {"type": "integer", "minimum": 1, "description": "How many."}},
+        "properties": {"days": {"type": "integer", "minimum": 1, "description": "How many. (at least 1)"}},
         "required": [],
     }
 

@@ -29,6 +29,29 @@ _NOISE = {"title", "default", "$defs", "discriminator"}
 """What says nothing to a model. A default, moreover, need not be its business."""
 
 
+_LIMITS = {
+    "minimum": "at least {}",
+    "maximum": "at most {}",
+    "exclusiveMinimum": "more than {}",
+    "exclusiveMaximum": "less than {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} items",
+    "maxItems": "at most {} items",
+    "pattern": "matching {}",
+    "format": "{}",
+}
+"""What a schema says and the server does not pass on, in words for the description."""
+
+_FORMATS = {
+    "date-time": "such as 2026-01-31T12:00:00Z",
+    "date": "such as 2026-01-31",
+    "time": "such as 12:00:00Z",
+    "duration": "such as PT1H30M",
+}
+
+
 class NotATool(InvalidInput):
     """A function that a model cannot call, and why."""
 
@@ -273,8 +296,7 @@ def _parameters(
         if parameter is not None and parameter.default is None:
             # To leave it out says the same, and small models are confused by alternatives.
             flat = _without_null(flat)
-        words = found.get("description") or documented.get(name) or flat.get("description")
-        properties[name] = {**flat, "description": words} if words else flat
+        properties[name] = _with_words(flat, found.get("description") or documented.get(name))
     return {"type": "object", "properties": properties, "required": list(schema.get("required", ()))}
 
 
@@ -282,7 +304,7 @@ def _flat(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) 
     """Write a schema with what Ollama passes on to a model, at any depth.
 
     Of a property that is type, enum, items, properties, required, anyOf and description (api/types.go ``ToolProperty``,
-    0.33); the rest is dropped there without a word, references and ``const`` among it.
+    0.33); the rest is dropped there without a word, references, ``const`` and limits among it.
     """
     if not isinstance(schema, dict):
         return schema
@@ -301,13 +323,27 @@ def _flat(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) 
             branches = [_flat(branch, definitions, within) for branch in schema.pop(several)]
             schema |= branches[0] if len(branches) == 1 else {"anyOf": branches}
     if "properties" in schema:
-        schema["properties"] = {name: _flat(inner, definitions, within) for name, inner in schema["properties"].items()}
+        schema["properties"] = {
+            name: _with_words(_flat(inner, definitions, within)) for name, inner in schema["properties"].items()
+        }
     for inner in ("items", "additionalProperties"):
         if inner in schema:
             schema[inner] = _flat(schema[inner], definitions, within)
     if "prefixItems" in schema:
         schema["prefixItems"] = [_flat(inner, definitions, within) for inner in schema["prefixItems"]]
     return _with_plain_types(schema)
+
+
+def _with_words(schema: dict[str, Any], words: str | None = None) -> dict[str, Any]:
+    """Describe a property, its limits included."""
+    words = words or schema.get("description", "")
+    limits = ", ".join(
+        told.format(_FORMATS.get(schema[key], schema[key]) if key == "format" else schema[key])
+        for key, told in _LIMITS.items()
+        if key in schema
+    )
+    said = f"{words} ({limits})" if words and limits else words or limits
+    return {**schema, "description": said} if said else schema
 
 
 def _with_plain_types(schema: dict[str, Any]) -> dict[str, Any]:
