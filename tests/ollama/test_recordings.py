@@ -29,6 +29,7 @@ from launcher.ollama import (
     ShownModel,
     Tags,
 )
+from launcher.ollama.rescue import Backoff
 from launcher.ollama.wire.fields import Wire
 from tests.support.replay import Recording, ReplayServer, load, names
 
@@ -190,6 +191,7 @@ async def sent(client: Client, digest: str) -> list[BlobProgress]:
     return await collected(client.create_blob(__file__, digest=digest))
 
 
+NEVER_AGAIN = Backoff(tries=0)
 NO_BLOB = load("errors/blob-head-missing")
 
 
