@@ -22,7 +22,7 @@ from pathlib import Path
 from launcher import paths
 from launcher.domain.address import Address
 from launcher.domain.models import Models
-from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus, Sighting, offers
+from launcher.domain.server import ANSWERING, Owner, Seen, ServerState, ServerStatus, Sighting, advance, offers
 from launcher.domain.settings import OnQuit, Settings
 from launcher.domain.transfer import Transfer
 from launcher.downloads import Downloads
@@ -38,6 +38,7 @@ from launcher.server.find import Binary, find_binary
 from launcher.server.health import HealthPoller, Intervals
 from launcher.server.launch import usual_places
 from launcher.server.log import follow_in_batches
+from launcher.server.lookout import Lookout
 from launcher.server.models_folder import models_folder
 from launcher.server.record import RecordFile
 from launcher.server.supervisor import RestartPolicy, Supervisor
@@ -98,6 +99,29 @@ async def open_client(
         settings = Settings()
     async with await _make_client(choose_address(host, settings.address, environ).address) as client:
         yield client
+
+
+async def look_from_outside(
+    host: str | None = None,
+    *,
+    report: Callable[[LauncherError], None] = _to_nobody,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[ServerStatus, Models]:
+    """See once what is at the chosen address, without any folder of ours: then nobody knows whose it is."""
+    environ = os.environ if environ is None else environ
+    timing = Timing()
+    async with open_client(host, report=report, environ=environ) as client:
+        lookout = Lookout(
+            client=client,
+            address=client.address,
+            record_file=None,
+            find=partial(find_binary, "", environ),
+            probe_s=timing.probe_s,
+            overdue_s=timing.ready_s,
+        )
+        status = advance(lookout.nothing_seen(), Seen(await lookout.look()))
+        answers = status.state in ANSWERING
+        return status, await Library(client, _to_nobody).refresh() if answers else Models(installed=None, loaded=None)
 
 
 def _load_settings(report: Callable[[LauncherError], None]) -> SettingsStorage:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from launcher import paths
 from launcher.cli import output, phrases
 from launcher.cli.failures import Exit
 from launcher.cli.notices import tell_notice, warn_of_address
@@ -15,6 +16,7 @@ from launcher.cli.run import run
 from launcher.cli.session import Session, shared_options
 from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, ServerStatus
+from launcher.errors import StorageError
 
 if TYPE_CHECKING:
     from launcher.core import Core
@@ -66,12 +68,17 @@ def restart(session: Session) -> int:
 
 async def show_status(session: Session) -> int:
     """Look once and tell what is there."""
-    from launcher.core import open_core
+    from launcher.core import look_from_outside, open_core
 
-    async with open_core(host=session.host, report=tell_notice) as core:
-        warn_of_address(core.address)
-        found = await core.control.inspect()
-        await _tell(session, core, found)
+    if _has_folders():
+        async with open_core(host=session.host, report=tell_notice) as core:
+            warn_of_address(core.address)
+            found = await core.control.inspect()
+            await _tell(session, core, found)
+    else:
+        # Without a home nothing was ever started by us.
+        found, models = await look_from_outside(session.host, report=tell_notice)
+        _tell_all(session, found, models)
     return Exit.DONE if found.state in ANSWERING else Exit.NOT_REACHABLE
 
 
@@ -95,9 +102,20 @@ async def _change(session: Session, change: Callable[[Core], Awaitable[ServerSta
 
 
 async def _tell(session: Session, core: Core, found: ServerStatus) -> None:
-    models = await core.models() if found.state in ANSWERING else _UNKNOWN_MODELS
+    _tell_all(session, found, await core.models() if found.state in ANSWERING else _UNKNOWN_MODELS)
+
+
+def _tell_all(session: Session, found: ServerStatus, models: Models) -> None:
     if session.as_json:
         output.fact(phrases.status_json(found, models, time.time()))
     else:
         for line in phrases.status_lines(found, models, time.time()):
             output.say(line)
+
+
+def _has_folders() -> bool:
+    try:
+        paths.state_dir(), paths.config_dir()
+    except StorageError:
+        return False
+    return True

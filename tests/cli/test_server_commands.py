@@ -171,9 +171,15 @@ def test_the_address_of_the_settings_wins_over_the_environment(launched: Launche
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows the home otherwise")
 def test_no_home_is_a_sentence(launched: Launched) -> None:
     homeless = dict.fromkeys(("HOME", "LAUNCHER_STATE_DIR", "LAUNCHER_CONFIG_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"))
-    ended = launched.run("status", changes=homeless)
+    ended = launched.run("start", changes=homeless)
     assert ended.code == 1
     assert ended.err.count("home folder") == 1
+    # To look needs no folder of ours.
+    assert launched.run("status", changes=homeless).code == 3
+    launched.started()
+    told = launched.run("status", "--json", changes=homeless)
+    assert (told.code, told.err, told.fact["state"], told.fact["owner"]) == (0, "", "running", "unknown")
+    assert told.fact["models_installed"] == 0
 
 
 def test_a_killed_starter_leaves_the_server_to_the_next(launched: Launched) -> None:
