@@ -7,6 +7,7 @@ it may import.
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -70,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_USE: dict[str, set[str]] = {
     "paths": {"platformdirs"},
     "loop": {"PySide6", "qasync"},
-    "ollama": {"httpx", "pydantic", "docstring_parser", "anyio"},
+    "ollama": {"httpx", "pydantic", "docstring_parser", "anyio", "pydantic_ai", "openai"},
     "server": {"psutil", "filelock"},
     "demo": {"h11"},
     "cli": {"click", "rich", "prompt_toolkit"},
@@ -90,6 +91,9 @@ DISTRIBUTIONS = {
     "PySide6": "pyside6-essentials",
     "shiboken6": "pyside6-essentials",
     "docstring_parser": "docstring-parser",
+    # The extra of this name, which brings the other.
+    "pydantic_ai": "pydantic-ai-slim",
+    "openai": "pydantic-ai-slim",
     "prompt_toolkit": "prompt-toolkit",
 }
 
@@ -238,7 +242,8 @@ def test_a_switch_of_library_stays_cheap(library: str, packages: set[str]) -> No
 
 def test_every_library_in_use_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[^A-Za-z0-9_.-]", dependency)[0].lower() for dependency in project["dependencies"]}
+    dependencies = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[^A-Za-z0-9_.-]", dependency)[0].lower() for dependency in dependencies}
     used = {DISTRIBUTIONS.get(library, library) for libraries in MAY_USE.values() for library in libraries}
 
     assert used <= declared
