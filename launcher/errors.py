@@ -11,9 +11,32 @@ translates foreign exceptions where it meets them::
      ├─ OllamaError                  (ollama.errors: its own tree is drawn there)
      ├─ ServerError                  (server.errors: its own tree is drawn there)
      └─ StorageError                 a file or folder of ours cannot be read or written
+
+Words that hold values are made by :func:`sentence`, here and wherever something is explained to a person.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class Sentence(str):
+    """Its own English text, with the pattern that it was made from and the values in it.
+
+    So a window can tell it in another language, and whoever made it knows of none. Made by :func:`sentence`; words
+    without values need it not, as their text is what is looked up.
+    """
+
+    __slots__ = ("pattern", "values")
+    pattern: str
+    values: Mapping[str, object]
+
+
+def sentence(pattern: str, **values: object) -> Sentence:
+    """Fill the ``{names}`` in ``pattern``. A value may be words for people itself."""
+    made = Sentence(pattern.format(**values))
+    made.pattern, made.values = pattern, values
+    return made
 
 
 class LauncherError(Exception):

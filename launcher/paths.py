@@ -18,7 +18,7 @@ from pathlib import Path
 
 import platformdirs
 
-from launcher.errors import StorageError
+from launcher.errors import StorageError, sentence
 
 _FOLDER_NAME = "ollama-launcher"
 _PACKAGE_FOLDER = Path(__file__).resolve().parent
@@ -60,7 +60,7 @@ def ensure_dir(path: Path) -> Path:
                 folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StorageError(
-            f"The folder {path} cannot be created.",
+            sentence("The folder {path} cannot be created.", path=path),
             detail=str(error),
             hint="Check who may write there, or name another folder in LAUNCHER_CONFIG_DIR and LAUNCHER_STATE_DIR.",
         ) from error

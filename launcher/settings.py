@@ -25,7 +25,7 @@ from launcher.domain.settings import (
     written_setting,
     written_settings,
 )
-from launcher.errors import StorageError
+from launcher.errors import StorageError, sentence
 from launcher.paths import config_dir, ensure_dir
 
 FILE_NAME = "settings.json"
@@ -113,14 +113,16 @@ class SettingsStorage:
 
     def _unreadable_notice(self, reason: str) -> Notice:
         return Notice(
-            f"The file of the settings, {self.path}, cannot be read; the defaults are used.",
+            sentence("The file of the settings, {path}, cannot be read; the defaults are used.", path=self.path),
             hint="Check who may read it.",
             detail=reason,
         )
 
     def _broken_notice(self, reason: str) -> Notice:
         return Notice(
-            f"The file of the settings, {self.path}, could not be understood; the defaults are used.",
+            sentence(
+                "The file of the settings, {path}, could not be understood; the defaults are used.", path=self.path
+            ),
             hint="Mend it or remove it.",
             detail=reason,
         )
@@ -137,7 +139,7 @@ class SettingsStorage:
                 os.replace(self.path, aside)
             except OSError as error:
                 return replace(found, detail=f"{reason}; not set aside: {error}")
-            return replace(found, hint=f"It was kept as {aside}.")
+            return replace(found, hint=sentence("It was kept as {aside}.", aside=aside))
         raise AssertionError("unreachable: the last number is always taken")
 
     def _write(self, raw: dict[str, object]) -> None:
@@ -159,7 +161,7 @@ class SettingsStorage:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
             raise StorageError(
-                f"The settings cannot be saved in {target.parent}.",
+                sentence("The settings cannot be saved in {parent}.", parent=target.parent),
                 detail=str(error),
                 hint="Check who may write there and whether the disk is full; nothing was changed.",
             ) from error

@@ -8,6 +8,7 @@ from functools import partial
 
 from launcher.actions.ask import Ask
 from launcher.domain.settings import DECLARATIONS, Kind, Settings
+from launcher.errors import sentence
 from launcher.server.errors import BinaryUnusable
 from launcher.server.find import VARIABLE, binary_version, find_binary
 from launcher.settings import SettingsStorage
@@ -26,12 +27,14 @@ async def check_program(path: str, environ: Mapping[str, str]) -> str:
         binary = await run_blocking(partial(find_binary, path, named_here), timeout_s=_FIND_LIMIT_S)
     except TimeoutError as error:
         raise BinaryUnusable(
-            f"{path} cannot be reached.", detail=f"no answer within {_FIND_LIMIT_S:g} s", hint="Is its drive connected?"
+            sentence("{path} cannot be reached.", path=path),
+            detail=f"no answer within {_FIND_LIMIT_S:g} s",
+            hint="Is its drive connected?",
         ) from error
     version = await binary_version(binary.path, named_here) if binary is not None else None
     if version is None:
         raise BinaryUnusable(
-            f"{path} does not answer as Ollama does.",
+            sentence("{path} does not answer as Ollama does.", path=path),
             detail="--version told no version",
             hint="Choose the program that is called ollama.",
         )

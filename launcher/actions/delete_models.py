@@ -14,7 +14,7 @@ from launcher.actions.ask import Ask
 from launcher.actions.in_memory import unload_model
 from launcher.domain.models import Models, freed_at_most_bytes
 from launcher.domain.questions import DeleteModels
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, sentence
 from launcher.ollama.errors import ModelNotFound, NotRunning
 
 if TYPE_CHECKING:
@@ -92,10 +92,12 @@ def failure_of(deletions: Sequence[Deletion]) -> LauncherError | None:
     name, first = failed[0]
     if len(failed) == 1:
         return NotDeleted(
-            f"{name} could not be deleted. {first.title}", hint=first.hint, detail=first.detail or first.title
+            sentence("{name} could not be deleted. {title}", name=name, title=first.title),
+            hint=first.hint,
+            detail=first.detail or first.title,
         )
     return NotDeleted(
-        f"{len(failed)} of {len(deletions)} models could not be deleted.",
+        sentence("{failed} of {all} models could not be deleted.", failed=len(failed), all=len(deletions)),
         hint=first.hint,
         detail="\n".join(f"{name}: {error.title}" for name, error in failed),
     )

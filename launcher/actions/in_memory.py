@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from launcher.domain.models import LoadedModel
 from launcher.domain.names import ModelName
-from launcher.errors import InvalidInput, LauncherError
+from launcher.errors import InvalidInput, LauncherError, sentence
 from launcher.library import loaded_model
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def unload_model(client: Client, name: str, *, within_s: float = _GONE_WIT
     while await find_loaded(client, name) is not None:
         if time.monotonic() > deadline_s:
             raise StillLoaded(
-                f"{name} was asked to leave memory and is still there.",
+                sentence("{name} was asked to leave memory and is still there.", name=name),
                 hint="It may be answering somebody: try again later.",
             )
         await asyncio.sleep(_LOOK_EVERY_S)

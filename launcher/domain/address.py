@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from launcher.domain.names import GO_SPACES
-from launcher.errors import InvalidInput
+from launcher.errors import InvalidInput, sentence
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 11434
@@ -30,7 +30,9 @@ class InvalidAddress(InvalidInput):
         shown = text if text.isprintable() and len(text) <= 80 else repr(text[:80])[1:-1]
         if "@" in shown:
             shown = "…" + shown[shown.rindex("@") :]  # what stands before it may be a password
-        super().__init__(f"“{shown}” is not an address of a server. {reason}", hint=_EXAMPLES)
+        super().__init__(
+            sentence("“{shown}” is not an address of a server. {reason}", shown=shown, reason=reason), hint=_EXAMPLES
+        )
         self.text = text
         self.reason = reason
 
@@ -66,7 +68,9 @@ class Address:
             if cleaned == "ollama.com":
                 scheme, rest = "https", "ollama.com:443"
         elif scheme not in _SCHEME_PORTS:
-            raise InvalidAddress(text, f"“{scheme}://” is not understood, only http:// and https:// are.")
+            raise InvalidAddress(
+                text, sentence("“{scheme}://” is not understood, only http:// and https:// are.", scheme=scheme)
+            )
         default_port = _SCHEME_PORTS[scheme] if separator else DEFAULT_PORT
 
         host_and_port, _, path = rest.partition("/")
@@ -155,8 +159,8 @@ def _port(text: str, default_port: int) -> tuple[int, str]:
     """Read a port as the server does: nonsense is not an error but the default, with a warning."""
     if _PORT.fullmatch(text) and 0 <= int(text) <= _HIGHEST_PORT:
         return int(text), ""
-    named = f"“{text}” is not a port" if text else "There is no port after the “:”"
-    return default_port, f"{named}; {default_port} is used instead."
+    named: str = sentence("“{text}” is not a port", text=text) if text else "There is no port after the “:”"
+    return default_port, sentence("{named}; {default_port} is used instead.", named=named, default_port=default_port)
 
 
 def _prefix(path: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import string
 from dataclasses import dataclass
 
-from launcher.errors import InvalidInput
+from launcher.errors import InvalidInput, sentence
 
 DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
@@ -44,7 +44,10 @@ class InvalidModelName(InvalidInput):
     """A text that the server would refuse as a name. ``reason`` says why, in one sentence."""
 
     def __init__(self, text: str, reason: str) -> None:
-        super().__init__(f"{_quoted(text)} cannot be the name of a model. {reason}", hint=_EXAMPLES)
+        super().__init__(
+            sentence("{name} cannot be the name of a model. {reason}", name=_quoted(text), reason=reason),
+            hint=_EXAMPLES,
+        )
         self.text = text
         self.reason = reason
 
@@ -157,7 +160,7 @@ def _parse_exact(text: str, shown: str) -> ModelName:
 def _refusal(part: _Part, value: str) -> str | None:
     """Say why the server refuses this part; None: it does not."""
     if not value:
-        return f"The {part.called} is missing."
+        return sentence("The {part} is missing.", part=part.called)
     if "@" in value:
         return "“@” and a digest cannot be part of a name."
     if part is _HOST and "/" in value:
@@ -165,12 +168,16 @@ def _refusal(part: _Part, value: str) -> str | None:
     if part is _NAMESPACE and ":" in value:
         return "A name with a host needs all three parts: host/namespace/model."
     if value[0] not in _FIRST:
-        return f"The {part.called} must begin with a letter from a to z, a digit or “_”, not with {_quoted(value[0])}."
+        return sentence(
+            "The {part} must begin with a letter from a to z, a digit or “_”, not with {sign}.",
+            part=part.called,
+            sign=_quoted(value[0]),
+        )
     for character in value[1:]:
         if character not in part.further:
-            return f"The {part.called} must not contain {_quoted(character)}."
+            return sentence("The {part} must not contain {sign}.", part=part.called, sign=_quoted(character))
     if len(value) > part.longest_bytes:
-        return f"The {part.called} is longer than {part.longest_bytes} characters."
+        return sentence("The {part} is longer than {most} characters.", part=part.called, most=part.longest_bytes)
     return None
 
 

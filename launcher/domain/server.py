@@ -20,6 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from launcher.errors import sentence
+
 
 class ServerState(Enum):
     """What the server is doing. RUNNING means *answered HTTP*, never *was spawned*."""
@@ -195,8 +197,8 @@ def advance(status: ServerStatus, event: ServerEvent) -> ServerStatus:
             return _no_server(status, ServerState.STOPPED, reason)
         case RetryPlanned(delay_s, reason, hint):
             # RUNNING, STARTING -> BACKOFF
-            sentence = f"{reason} It is started again in {delay_s:g} s."
-            return _no_server(status, ServerState.BACKOFF, sentence, hint, owner=Owner.OURS)
+            told = sentence("{reason} It is started again in {delay} s.", reason=reason, delay=f"{delay_s:g}")
+            return _no_server(status, ServerState.BACKOFF, told, hint, owner=Owner.OURS)
         case Failed(reason, hint, state):
             # STARTING, BACKOFF -> FAILED, NOT_INSTALLED, PORT_TAKEN
             owner = Owner.OTHER_PROGRAM if state is ServerState.PORT_TAKEN else None

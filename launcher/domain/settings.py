@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from launcher.domain.address import Address
 from launcher.domain.appearance import Appearance as Appearance
 from launcher.domain.names import ModelName
-from launcher.errors import InvalidInput
+from launcher.errors import InvalidInput, sentence
 
 E = TypeVar("E", bound=Enum)
 
@@ -250,12 +250,19 @@ def read_setting(key: str, raw: object) -> object:
     """The value of one setting; raises InvalidSetting that names it."""
     declaration = _BY_KEY.get(key)
     if declaration is None:
-        raise InvalidSetting(f"There is no setting “{key}”.", hint="Settings are: " + ", ".join(_BY_KEY) + ".")
+        raise InvalidSetting(
+            sentence("There is no setting “{key}”.", key=key), hint="Settings are: " + ", ".join(_BY_KEY) + "."
+        )
     try:
         return declaration.read(raw)
     except InvalidInput as error:
         raise InvalidSetting(
-            f"The setting “{key}” cannot be {_shown(raw)}: {error.title.rstrip('.')}.",
+            sentence(
+                "The setting “{key}” cannot be {shown}: {title}.",
+                key=key,
+                shown=_shown(raw),
+                title=error.title.rstrip("."),
+            ),
             hint=error.hint,
             detail=error.detail,
         ) from error

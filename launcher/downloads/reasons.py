@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from launcher.domain.names import DEFAULT_HOST, ModelName
 from launcher.domain.transfer import Transfer, Trouble, failed
+from launcher.errors import sentence
 from launcher.ollama.errors import CutStream, InlineError, NotRunning, OllamaError, Reason, Refused, TimedOut
 
 GO_ON = "What was downloaded is kept: run it again to go on."
@@ -30,7 +31,7 @@ def ended_by(error: OllamaError, transfer: Transfer) -> Transfer:
         trouble = _TROUBLES.get(error.reason, Trouble.OTHER)
         hint = error.hint or GO_ON
         if trouble is Trouble.NO_SUCH_MODEL and (host := ModelName.parse(transfer.model).host) != DEFAULT_HOST:
-            hint = _OWN_REGISTRY.format(host=host)
+            hint = sentence(_OWN_REGISTRY, host=host)
         return failed(transfer, trouble, error.title, hint, error.text)
     if isinstance(error, NotRunning | TimedOut) and not transfer.completed_bytes:
         # It never began: what is wrong is the server, and what to do is about the server.
@@ -42,5 +43,5 @@ def ended_by(error: OllamaError, transfer: Transfer) -> Transfer:
 
 def broken_off(transfer: Transfer, detail: str = "") -> Transfer:
     """The transfer after the server went away in the middle: in order, or not."""
-    sentence = "The Ollama server broke off in the middle of the download."
-    return failed(transfer, Trouble.BROKEN_OFF, sentence, _GO_ON_AFTER_A_CRASH, detail)
+    told = "The Ollama server broke off in the middle of the download."
+    return failed(transfer, Trouble.BROKEN_OFF, told, _GO_ON_AFTER_A_CRASH, detail)

@@ -30,7 +30,7 @@ from launcher.domain.transfer import (
 )
 from launcher.downloads.reasons import GO_ON, broken_off, ended_by
 from launcher.downloads.sizes import Sizes, registry_sizes
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, sentence
 from launcher.ollama import Client
 from launcher.ollama.errors import InlineError, OllamaError, Reason, TimedOut
 from launcher.ollama.wire.progress import Progress
@@ -298,8 +298,8 @@ class Downloads:
         _log.error("%s failed", name, exc_info=error)
         for job in self._jobs.values():
             if job.task is not None and job.task.get_name() == name and not job.transfer.phase.ended:
-                sentence = f"{job.name.display} could not be downloaded: the launcher has a fault."
-                self._end(job, failed(job.transfer, Trouble.OTHER, sentence, GO_ON, repr(error)))
+                told = sentence("{model} could not be downloaded: the launcher has a fault.", model=job.name.display)
+                self._end(job, failed(job.transfer, Trouble.OTHER, told, GO_ON, repr(error)))
 
     def _find(self, name: str) -> _Job | None:
         return self._jobs.get(ModelName.parse(name).key)

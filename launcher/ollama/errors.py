@@ -20,7 +20,7 @@ it unwrapped; ``reason`` is what a program may act on. Knows nothing of httpx: `
 
 from __future__ import annotations
 
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, sentence
 from launcher.ollama.explain import Reason, explain_inline, explain_refusal, shortened
 
 __all__ = [
@@ -54,7 +54,7 @@ class NotRunning(OllamaError):
 
     def __init__(self, address: str, *, detail: str = "", local: bool = True) -> None:
         hint = START_IT if local else "Check the address, and that Ollama runs there and may be reached from here."
-        super().__init__(f"No Ollama server answers at {address}.", detail=detail, hint=hint)
+        super().__init__(sentence("No Ollama server answers at {address}.", address=address), detail=detail, hint=hint)
         self.address = address
 
 
@@ -63,7 +63,7 @@ class TimedOut(OllamaError):
 
     def __init__(self, address: str, *, detail: str = "") -> None:
         super().__init__(
-            f"The Ollama server at {address} did not answer in time.",
+            sentence("The Ollama server at {address} did not answer in time.", address=address),
             detail=detail,
             hint="It may be starting or very busy: try again in a moment.",
         )
@@ -94,7 +94,7 @@ class NotSignedIn(Refused):
     def __init__(self, status: int, text: str, signin_url: str) -> None:
         super().__init__(status, text)
         self.title = "This Ollama server is not signed in at ollama.com."
-        self.hint = f"Open {signin_url} in a browser, then try again."
+        self.hint = sentence("Open {signin_url} in a browser, then try again.", signin_url=signin_url)
         self.reason = Reason.NOT_ALLOWED
         self.signin_url = signin_url
 
@@ -155,7 +155,7 @@ class RegistryFailed(OllamaError):
 
     def __init__(self, registry: str, *, detail: str = "") -> None:
         super().__init__(
-            f"The registry {registry} does not tell what this model consists of.",
+            sentence("The registry {registry} does not tell what this model consists of.", registry=registry),
             detail=detail,
             hint="The download works without it; only its size is not known beforehand.",
         )

@@ -25,7 +25,7 @@ from launcher.domain.server import (
     Sighting,
     advance,
 )
-from launcher.errors import LauncherError, StorageError
+from launcher.errors import LauncherError, StorageError, sentence
 from launcher.ollama import Client
 from launcher.server import identity, models_folder, signals
 from launcher.server.errors import (
@@ -264,7 +264,7 @@ class ServerControl:
         if record is not None and glance.recorded is Recorded.ALIVE:
             if not self._lookout.is_here(record):
                 raise StartFailed(
-                    f"The launcher's Ollama already runs at {record.address}.",
+                    sentence("The launcher's Ollama already runs at {address}.", address=record.address),
                     hint="Stop it first, or use that address.",
                 )
             return
@@ -312,8 +312,12 @@ class ServerControl:
         if glance.recorded in (Recorded.ALIVE, Recorded.STOPPING):
             if self._chosen and not self._lookout.is_here(record):
                 raise NotOffered(
-                    f"The launcher's Ollama runs at {record.address}, not at {self._address.base_url}.",
-                    hint=f"Leave --host out, or use --host {record.address}.",
+                    sentence(
+                        "The launcher's Ollama runs at {address}, not at {base_url}.",
+                        address=record.address,
+                        base_url=self._address.base_url,
+                    ),
+                    hint=sentence("Leave --host out, or use --host {address}.", address=record.address),
                 )
             before = record
             record = replace(record, wanted=Wanted.STOPPED)
@@ -372,7 +376,7 @@ class ServerControl:
             waited_s = time.monotonic() - began_s
             if waited_s > timing.ready_s:
                 raise StartFailed(
-                    f"Ollama was started but has not answered for {timing.ready_s:g} s.",
+                    sentence("Ollama was started but has not answered for {ready_s} s.", ready_s=f"{timing.ready_s:g}"),
                     hint="It may still be looking for graphics cards; the log says what it does.",
                 )
             if waited_s > timing.fast_for_s and not told:
@@ -458,7 +462,11 @@ class ServerControl:
     def _refuse_elsewhere(self, deed: str) -> None:
         if not self._lookout.local:
             raise NotOffered(
-                f"{self._address.base_url} is not this computer, so its Ollama cannot be {deed} from here.",
+                sentence(
+                    "{base_url} is not this computer, so its Ollama cannot be {deed} from here.",
+                    base_url=self._address.base_url,
+                    deed=deed,
+                ),
                 hint="Do it on that computer, or leave --host out.",
             )
 
@@ -467,7 +475,11 @@ class ServerControl:
         seen = await self._lookout.probe()
         if seen.answer is Answer.OLLAMA:
             raise NotOffered(
-                f"The Ollama at {self._address.base_url} was not started by the launcher, so it is not {deed}.",
+                sentence(
+                    "The Ollama at {base_url} was not started by the launcher, so it is not {deed}.",
+                    base_url=self._address.base_url,
+                    deed=deed,
+                ),
                 hint="Stop it the way it was started (a service, the Ollama app, another terminal).",
             )
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from launcher.errors import sentence
 from launcher.server.log import mask_secrets
 from launcher.server.spawn import ProcessOutcome
 
@@ -187,7 +188,10 @@ def _quoted(outcome: ProcessOutcome | None, log_tail: Sequence[str]) -> Explanat
         found = _ERROR_LINE.match(line)
         if found:
             text = mask_secrets(found["text"]).strip()[:_QUOTED_CHARACTERS]
-            return Explanation(f"{ended.removesuffix('.')}: {text}", "Look at its log for what came before.")
+            return Explanation(
+                sentence("{ended}: {text}", ended=ended.removesuffix("."), text=text),
+                "Look at its log for what came before.",
+            )
     return Explanation(ended, "Look at its log for the reason.")
 
 

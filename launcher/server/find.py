@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from launcher.errors import sentence
 from launcher.server.errors import BinaryUnusable
 from launcher.tasks import run_blocking
 
@@ -115,7 +116,11 @@ def _named(text: str, environ: Mapping[str, str], where: str) -> Path:
     if _is_runnable(path):
         return path
     trouble, hint = _trouble_with(path)
-    raise BinaryUnusable(f"{path}, which {where} names, {trouble}.", detail=f"{text!r} from {where}", hint=hint)
+    raise BinaryUnusable(
+        sentence("{path}, which {where} names, {trouble}.", path=path, where=where, trouble=trouble),
+        detail=f"{text!r} from {where}",
+        hint=hint,
+    )
 
 
 def _trouble_with(path: Path) -> tuple[str, str]:
@@ -124,9 +129,11 @@ def _trouble_with(path: Path) -> tuple[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return "does not exist", "Correct the path, or remove it so that Ollama is searched for."
     except (OSError, ValueError) as error:
-        return "cannot be reached", f"Check who may look into its folder ({error}), or name another program."
+        return "cannot be reached", sentence(
+            "Check who may look into its folder ({error}), or name another program.", error=error
+        )
     if stat.S_ISDIR(mode):
-        return "is a folder", f"Name the program itself, for example {path / 'ollama'}."
+        return "is a folder", sentence("Name the program itself, for example {program}.", program=path / "ollama")
     return "may not be run", "Make the file executable, or name another one."
 
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 from launcher import paths
 from launcher.domain.address import Address
 from launcher.environment import child_environment
+from launcher.errors import sentence
 from launcher.paths import ensure_dir
 from launcher.server import identity, models_folder, signals
 from launcher.server.errors import ModelsFolderInUse, StartFailed
@@ -55,10 +56,17 @@ def refuse_impossible(address: Address) -> None:
     if address.port == 0:
         raise StartFailed("Ollama cannot be started at port 0: nobody could know where it is.", hint=example)
     if address.scheme != "http":
-        raise StartFailed(f"Ollama itself serves no https, so none can be started at {address.base_url}.", hint=example)
+        raise StartFailed(
+            sentence("Ollama itself serves no https, so none can be started at {base_url}.", base_url=address.base_url),
+            hint=example,
+        )
     if address.path:
         raise StartFailed(
-            f"Ollama itself serves nothing below {address.path}, so none can be started at {address.base_url}.",
+            sentence(
+                "Ollama itself serves nothing below {path}, so none can be started at {base_url}.",
+                path=address.path,
+                base_url=address.base_url,
+            ),
             hint=example,
         )
 
@@ -92,7 +100,7 @@ async def launch(
         # Only there: it also keeps layers that nothing needs any more.
         ours["OLLAMA_NOPRUNE"] = "1"
     await run_blocking(_make_room, places)
-    progress(f"Starting Ollama ({binary.path}).")
+    progress(sentence("Starting Ollama ({path}).", path=binary.path))
     record = ServerRecord(
         wanted=Wanted.RUNNING,
         boot_id=identity.boot_id(),
@@ -148,7 +156,12 @@ async def _refuse_shared_folder(models: Path) -> None:
     user = users[0]
     at = f" at {user.address}" if user.address else ""
     raise ModelsFolderInUse(
-        f"Another Ollama{at} (process {user.pid}) already uses the models folder {models}.",
+        sentence(
+            "Another Ollama{at} (process {pid}) already uses the models folder {models}.",
+            at=at,
+            pid=user.pid,
+            models=models,
+        ),
         pid=user.pid,
         name=user.name,
         address=user.address,

@@ -17,7 +17,7 @@ from contextlib import suppress
 from io import BufferedWriter, FileIO
 from pathlib import Path
 
-from launcher.errors import StorageError
+from launcher.errors import StorageError, sentence
 from launcher.tasks import run_blocking
 
 KEEP = 5
@@ -268,7 +268,9 @@ def last_lines(path: Path, count: int, *, before: int | None = None) -> list[str
         return []
     except OSError as error:
         raise StorageError(
-            f"The log {path} cannot be read.", detail=str(error), hint="Check who may read this file."
+            sentence("The log {path} cannot be read.", path=path),
+            detail=str(error),
+            hint="Check who may read this file.",
         ) from error
     found = content.split(b"\n")
     if found and not found[-1]:
@@ -327,7 +329,7 @@ def _text(line: bytes) -> str:
 
 def _storage_error(path: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"The log {path} cannot be put aside.",
+        sentence("The log {path} cannot be put aside.", path=path),
         detail=str(error),
         hint="Check who may write to this folder and whether the disk is full.",
     )

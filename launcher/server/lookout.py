@@ -14,7 +14,7 @@ from pathlib import Path
 
 from launcher.domain.address import Address, InvalidAddress
 from launcher.domain.server import Answer, Recorded, ServerState, ServerStatus, Sighting
-from launcher.errors import StorageError
+from launcher.errors import StorageError, sentence
 from launcher.ollama import Client
 from launcher.ollama.errors import NotRunning, OllamaError, TimedOut
 from launcher.server import identity, models_folder
@@ -145,7 +145,11 @@ class Lookout:
     async def whose_port(self) -> tuple[PortTaken, bool]:
         """Find who holds the port: the error that names it, and whether it is an Ollama (that does not answer yet)."""
         holder = await run_blocking(port_holder, self._address.connectable.host, self._address.port)
-        who = holder.sentence() if holder is not None else f"Port {self._address.port} is used by another program."
+        who = (
+            holder.sentence()
+            if holder is not None
+            else sentence("Port {port} is used by another program.", port=self._address.port)
+        )
         taken = PortTaken(
             who,
             holder=holder,
@@ -196,7 +200,7 @@ class Lookout:
         if glance.record is not None and glance.recorded is Recorded.ALIVE:
             return replace(
                 sighting,
-                reason=f"The launcher's Ollama runs at {glance.record.address}, not here.",
+                reason=sentence("The launcher's Ollama runs at {address}, not here.", address=glance.record.address),
                 hint="Use that address, or stop it first.",
             )
         try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.domain.address import Address
+from launcher.errors import sentence
 from launcher.server import identity
 
 _LISTEN = "0A"
@@ -35,10 +36,15 @@ class Holder:
     def sentence(self) -> str:
         """Say it: ``Port 8080 is used by nginx (process 4711).``"""
         if self.pid is not None:
-            return f"Port {self.port} is used by {self.name or 'a program'} (process {self.pid})."
+            return sentence(
+                "Port {port} is used by {program} (process {pid}).",
+                port=self.port,
+                program=self.name or "a program",
+                pid=self.pid,
+            )
         if self.user is not None:
-            return f"Port {self.port} is used by a program of the user {self.user}."
-        return f"Port {self.port} is used by another program."
+            return sentence("Port {port} is used by a program of the user {user}.", port=self.port, user=self.user)
+        return sentence("Port {port} is used by another program.", port=self.port)
 
 
 def port_holder(host: str, port: int) -> Holder | None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from launcher.errors import StorageError
+from launcher.errors import StorageError, sentence
 from launcher.paths import ensure_dir
 from launcher.server.errors import LockBusy
 from launcher.tasks import run_blocking
@@ -127,7 +127,7 @@ class RecordFile:
                 raise
         except OSError as error:
             raise StorageError(
-                f"The state of the server cannot be written to {self.path.parent}.",
+                sentence("The state of the server cannot be written to {parent}.", parent=self.path.parent),
                 detail=str(error),
                 hint=_STORAGE_HINT,
             ) from error
@@ -145,7 +145,9 @@ class RecordFile:
             return None
         except OSError as error:
             raise StorageError(
-                f"The state of the server cannot be read from {self.path}.", detail=str(error), hint=_STORAGE_HINT
+                sentence("The state of the server cannot be read from {path}.", path=self.path),
+                detail=str(error),
+                hint=_STORAGE_HINT,
             ) from error
         try:
             return _object(content)
@@ -155,7 +157,7 @@ class RecordFile:
 
     def _set_aside(self, why: str) -> None:
         if not self._mends:
-            self._report(f"The file {self.path} is not readable ({why}).")
+            self._report(sentence("The file {path} is not readable ({why}).", path=self.path, why=why))
             return
         for number in range(1, _MOST_SET_ASIDE + 1):
             aside = self.path.with_name(f"{self.path.name}.broken-{number}")
@@ -164,9 +166,23 @@ class RecordFile:
         try:
             os.replace(self.path, aside)
         except OSError as error:
-            self._report(f"The file {self.path} is not readable ({why}) and cannot be moved away: {error}.")
+            self._report(
+                sentence(
+                    "The file {path} is not readable ({why}) and cannot be moved away: {error}.",
+                    path=self.path,
+                    why=why,
+                    error=error,
+                )
+            )
             return
-        self._report(f"The file {self.path} was not readable ({why}); it was moved to {aside.name}.")
+        self._report(
+            sentence(
+                "The file {path} was not readable ({why}); it was moved to {name}.",
+                path=self.path,
+                why=why,
+                name=aside.name,
+            )
+        )
 
 
 class ServerLock:
@@ -201,7 +217,7 @@ class ServerLock:
                     raise LockBusy(detail=f"{self.path} was held for {self.timeout_s:g} s") from error
             except OSError as error:
                 raise StorageError(
-                    f"The lock of the server cannot be made in {self.path.parent}.",
+                    sentence("The lock of the server cannot be made in {parent}.", parent=self.path.parent),
                     detail=str(error),
                     hint=_STORAGE_HINT,
                 ) from error

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
 
+from launcher.errors import sentence
 from launcher.server import identity
 from launcher.server.errors import SignalRefused, StopFailed
 from launcher.server.identity import GroupCheck, Member
@@ -139,7 +140,7 @@ def _refusal(strangers: Sequence[Member]) -> SignalRefused:
         "The server was not stopped: a program that the launcher does not know runs in its group.",
         strangers=tuple(member.pid for member in strangers),
         detail=f"strangers: {named}",
-        hint=f"End it yourself and try again: {named}.",
+        hint=sentence("End it yourself and try again: {named}.", named=named),
     )
 
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.errors import StorageError
+from launcher.errors import StorageError, sentence
 from launcher.server import identity
 from launcher.server.errors import StartFailed
 from launcher.tasks import run_blocking
@@ -53,14 +53,14 @@ class ProcessOutcome:
     def sentence(self, subject: str = "The server") -> str:
         """Say it: ``The server ended with exit code 1.``"""
         if self.signal is not None:
-            return f"{subject} was ended by {self.signal_name}."
+            return sentence("{subject} was ended by {signal_name}.", subject=subject, signal_name=self.signal_name)
         if self.exit_code is None:
-            return f"{subject} ended."
+            return sentence("{subject} ended.", subject=subject)
         if self.exit_code == 0:
-            return f"{subject} ended normally."
+            return sentence("{subject} ended normally.", subject=subject)
         # Windows tells faults as large numbers, which people look up in hexadecimal (0xC0000005).
         code = f"0x{self.exit_code:08X}" if self.exit_code > 0xFFFF else str(self.exit_code)
-        return f"{subject} ended with exit code {code}."
+        return sentence("{subject} ended with exit code {code}.", subject=subject, code=code)
 
 
 class Child:
@@ -193,7 +193,7 @@ def _open_log(path: Path) -> int:
             os.fchmod(descriptor, 0o600)
     except OSError as error:
         raise StorageError(
-            f"The log of the server cannot be written to {path}.",
+            sentence("The log of the server cannot be written to {path}.", path=path),
             detail=str(error),
             hint="Check who may write there and whether the disk is full.",
         ) from error
@@ -232,7 +232,11 @@ def _open_append_on_windows(path: Path) -> int:
 
 def _popen(argv: Sequence[str], env: Mapping[str, str], log: int, cwd: Path) -> subprocess.Popen[bytes]:
     if not cwd.is_dir():
-        raise StartFailed("The server's working folder is missing.", detail=str(cwd), hint=f"Create the folder {cwd}.")
+        raise StartFailed(
+            "The server's working folder is missing.",
+            detail=str(cwd),
+            hint=sentence("Create the folder {cwd}.", cwd=cwd),
+        )
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -256,19 +260,23 @@ def _start_failed(program: str, error: OSError | ValueError) -> StartFailed:
     if code == errno.ENOENT:
         # The kernel says the same when the interpreter or the dynamic loader that the file names is missing.
         found = os.path.exists(program)
-        title = f"{program} needs a program that is missing." if found else f"The program {program} does not exist."
+        title: str = (
+            sentence("{program} needs a program that is missing.", program=program)
+            if found
+            else sentence("The program {program} does not exist.", program=program)
+        )
         hint = "Install Ollama again." if found else "Install Ollama, or name its program in the settings."
     elif code in (errno.EACCES, errno.EPERM):
-        title = f"The program {program} may not be run."
+        title = sentence("The program {program} may not be run.", program=program)
         hint = "Make the file executable, or check whether its disk allows programs."
     elif code == errno.ENOEXEC:
-        title = f"The file {program} is no program for this machine."
+        title = sentence("The file {program} is no program for this machine.", program=program)
         hint = "Install the Ollama that fits this system and processor."
     elif code in (errno.ENOMEM, errno.EAGAIN):
         title = "The system has no room for another process."
         hint = "Close some programs and try again."
     else:
-        title = f"The program {program} cannot be started."
+        title = sentence("The program {program} cannot be started.", program=program)
         hint = "Look at the details, and check the installation of Ollama."
     return StartFailed(title, detail=str(error), hint=hint)
 

@@ -32,7 +32,7 @@ from launcher.domain.server import (
     StopWished,
     advance,
 )
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, sentence
 from launcher.server import identity
 from launcher.server.control import ServerControl
 from launcher.server.errors import NotInstalled, NotOffered, PortTaken, StoppedMeanwhile
@@ -274,8 +274,9 @@ class Supervisor:
             self._ends_in_a_row = 0
         self._ends_in_a_row += 1
         if self._ends_in_a_row > self._policy.most:
-            often = f" It ended {self._ends_in_a_row} times in a row." if self._policy.most else ""
-            self._apply(Failed(reason + often, hint))
+            if self._policy.most:
+                reason = sentence("{reason} It ended {count} times in a row.", reason=reason, count=self._ends_in_a_row)
+            self._apply(Failed(reason, hint))
             return
         self._wish_for(_Wish.RETRY, RetryPlanned(self._delay_s(), reason, hint))
 

@@ -1,7 +1,8 @@
 """What states are called and how they look: one row for each state of server, owner and download.
 
 The only place with words for states. Tray, footer and pages look up the same row, so they cannot disagree. Nothing is
-decided here; unknown facts are left out, never guessed.
+decided here; unknown facts are left out, never guessed. What domain and services have to say comes in English and is
+put into the person's language here, by :func:`told`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,26 @@ from PySide6.QtCore import QCoreApplication
 from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus
 from launcher.domain.transfer import Phase, Transfer
+from launcher.errors import Sentence
 from launcher.ui.shapes import StateShape
 from launcher.ui.theme import Role
 from launcher.ui.units import duration_text, rate_text, size_text
 
 _CONTEXT = "phrases"
+_TOLD = "told"
 SEPARATOR = " · "
 
 
 def _tr(text: str) -> str:
     return QCoreApplication.translate(_CONTEXT, text)
+
+
+def told(words: str) -> str:
+    """What domain and services have to say (reasons, hints, failures), in the person's language."""
+    if isinstance(words, Sentence):
+        values = {name: told(value) if isinstance(value, str) else value for name, value in words.values.items()}
+        return QCoreApplication.translate(_TOLD, words.pattern).format(**values)
+    return QCoreApplication.translate(_TOLD, words) if words else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +79,34 @@ def server_phrase(status: ServerStatus | None, models: Models | None = None) -> 
         case ServerState.CHECKING:
             return _phrase(status, _tr("Looking for Ollama…"), "", StateShape.ARC, Role.IDLE)
         case ServerState.NOT_INSTALLED:
-            line = status.hint or _tr("Get Ollama, or say in the settings where it is.")
+            line = told(status.hint) or _tr("Get Ollama, or say in the settings where it is.")
             return _phrase(status, _tr("Ollama is not installed"), line, StateShape.TRIANGLE, Role.WARN)
         case ServerState.STOPPED:
-            line = status.reason or _tr("Start it to use your models.")
+            line = told(status.reason) or _tr("Start it to use your models.")
             return _phrase(status, _tr("Stopped"), line, StateShape.RING, Role.IDLE)
         case ServerState.STARTING:
-            return _phrase(status, _tr("Starting…"), status.reason, StateShape.ARC, Role.BUSY)
+            return _phrase(status, _tr("Starting…"), told(status.reason), StateShape.ARC, Role.BUSY)
         case ServerState.STOPPING:
             line = _tr("Downloads are kept and can go on later.")
             return _phrase(status, _tr("Stopping…"), line, StateShape.ARC, Role.BUSY)
         case ServerState.RUNNING:
             return _running(status, models)
         case ServerState.DEGRADED:
-            line = status.reason or _tr("Something is wrong with it.")
+            line = told(status.reason) or _tr("Something is wrong with it.")
             return _phrase(status, _tr("Running, with a problem"), line, StateShape.EXCLAMATION_DISC, Role.WARN)
         case ServerState.BACKOFF:
-            line = status.reason or _tr("It is started again in a moment.")
+            line = told(status.reason) or _tr("It is started again in a moment.")
             return _phrase(status, _tr("Ollama stopped by itself"), line, StateShape.ARC_TRIANGLE, Role.WARN)
         case ServerState.FAILED:
-            line = status.reason or _tr("The log says more.")
+            line = told(status.reason) or _tr("The log says more.")
             return _phrase(status, _tr("Ollama does not run"), line, StateShape.CROSS_DISC, Role.BAD)
         case ServerState.PORT_TAKEN:
             port = _port(status.address)
             title = _tr("Port {port} is used by another program").format(port=port)
-            return _phrase(status, title, status.reason, StateShape.CROSS_DISC, Role.BAD)
+            return _phrase(status, title, told(status.reason), StateShape.CROSS_DISC, Role.BAD)
         case ServerState.UNREACHABLE:
             title = _tr("{host} does not answer").format(host=_host(status.address))
-            return _phrase(status, title, status.reason, StateShape.BAR_RING, Role.BAD)
+            return _phrase(status, title, told(status.reason), StateShape.BAR_RING, Role.BAD)
 
 
 def _running(status: ServerStatus, models: Models | None) -> Phrase:
@@ -119,7 +130,7 @@ def _phrase(
     words = SEPARATOR.join((*mark, footer or title))
     short = SEPARATOR.join((*mark, title))
     exposed = status is not None and status.exposed is True and status.state in ANSWERING
-    hint = status.hint if status is not None else ""
+    hint = told(status.hint) if status is not None else ""
     lines = [_tr("Ollama: {words}").format(words=words)]
     if not footer:
         lines.append(line)
@@ -257,7 +268,7 @@ def phase_phrase(phase: Phase) -> PhasePhrase:
 def transfer_words(transfer: Transfer) -> str:
     """The phase in words and, where there is one, why: ``Failed: no such model``."""
     words = phase_phrase(transfer.phase).words
-    return _tr("{phase}: {reason}").format(phase=words, reason=transfer.error) if transfer.error else words
+    return _tr("{phase}: {reason}").format(phase=words, reason=told(transfer.error)) if transfer.error else words
 
 
 def amount_words(transfer: Transfer) -> str:

@@ -31,7 +31,7 @@ from PySide6.QtWidgets import (
 )
 
 from launcher.domain.transfer import Transfer
-from launcher.ui.phrases import amount_words, pace_words, phase_phrase, transfer_words
+from launcher.ui.phrases import amount_words, pace_words, phase_phrase, told, transfer_words
 from launcher.ui.theme import RADIUS_CARD, Role, TextKind, Theme
 from launcher.ui.units import percent_text
 from launcher.ui.widgets.progress import ThinProgressBar
@@ -106,7 +106,7 @@ class TransfersTableModel(QAbstractListModel):
             case Qt.ItemDataRole.AccessibleTextRole:
                 return ", ".join(_parts(transfer))
             case Qt.ItemDataRole.ToolTipRole:
-                return "\n".join(filter(None, (transfer.error, transfer.hint))) or None
+                return "\n".join(filter(None, (told(transfer.error), told(transfer.hint)))) or None
         return None
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations, product
 
 import pytest
-from PySide6.QtCore import QLocale
+from PySide6.QtCore import QCoreApplication, QLocale, QTranslator
 from PySide6.QtWidgets import QApplication
 
 from launcher.domain.models import Models
-from launcher.domain.server import ANSWERING, Owner, ServerState
+from launcher.domain.server import ANSWERING, Owner, RetryPlanned, ServerState, advance
 from launcher.domain.transfer import Phase
+from launcher.errors import sentence
 from launcher.ui import phrases, units
-from launcher.ui.phrases import Phrase, phase_phrase, server_phrase
+from launcher.ui.phrases import Phrase, phase_phrase, server_phrase, told
 from launcher.ui.shapes import StateShape
 from launcher.ui.theme import Role
 
@@ -313,3 +315,38 @@ def test_a_hundred_per_cent_means_done(permille: int, words: str) -> None:
 def test_a_phrase_is_a_value(make_status) -> None:
     assert isinstance(server_phrase(make_status()), Phrase)
     assert server_phrase(make_status()) == server_phrase(make_status())
+
+
+GERMAN = {
+    "{reason} It is started again in {delay} s.": "{reason} In {delay} s wird es wieder gestartet.",
+    "{subject} ended with exit code {code}.": "{subject} endete mit dem Code {code}.",
+    "Look at its log.": "Sieh in sein Protokoll.",
+}
+
+
+class German(QTranslator):
+    def translate(self, context: str, source: str, disambiguation: str | None = None, n: int = -1) -> str | None:
+        return GERMAN.get(source) if context == "told" else None  # None: it has no word for it
+
+    def isEmpty(self) -> bool:  # noqa: N802 - Qt's name
+        return False
+
+
+@pytest.fixture
+def german(qapp: QApplication) -> Iterator[None]:
+    translator = German()
+    QCoreApplication.installTranslator(translator)
+    yield
+    QCoreApplication.removeTranslator(translator)
+
+
+@pytest.mark.usefixtures("german")
+def test_what_services_say_is_told_in_the_persons_language(make_status) -> None:
+    ended = sentence("{subject} ended with exit code {code}.", subject="Ollama", code=2)
+    status = advance(make_status(), RetryPlanned(1.5, ended, "Look at its log."))
+    assert status.reason == "Ollama ended with exit code 2. It is started again in 1.5 s.", "the domain knows English"
+
+    assert server_phrase(status).line == "Ollama endete mit dem Code 2. In 1.5 s wird es wieder gestartet."
+    assert "Sieh in sein Protokoll." in server_phrase(status).tooltip
+    assert told("Nobody has translated this.") == "Nobody has translated this."
+    assert told("") == ""

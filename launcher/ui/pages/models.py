@@ -29,7 +29,7 @@ from launcher.domain.models import on_disk_at_most_bytes
 from launcher.domain.server import ANSWERING, ServerState, offers
 from launcher.ui.models_table import KINDS, Column, Entry, ModelDelegate, ModelsTableModel, Work, runs, work_words
 from launcher.ui.pace import Pace
-from launcher.ui.phrases import server_phrase
+from launcher.ui.phrases import server_phrase, told
 from launcher.ui.store import Store
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text, size_text
@@ -260,7 +260,7 @@ class ModelsPage(QWidget):
         can_start = status is not None and offers(status).start
         self._start.setVisible(not answering and can_start and not count)
         self._download_first.setVisible(nothing_installed)
-        problem = models.problem if answering and models is not None and models.installed is None else ""
+        problem = told(models.problem) if answering and models is not None and models.installed is None else ""
         self._show_server.setVisible(bool(problem) or (not answering and not can_start and not way and not count))
         self._show_all.setVisible(bool(count))
         if count:

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QPushButton, QWidget
 from launcher.domain.models import InstalledModel, LoadedModel, Models
 from launcher.domain.server import ANSWERING, ServerStatus
 from launcher.ui.models_table import Work, work_words
-from launcher.ui.phrases import SEPARATOR
+from launcher.ui.phrases import SEPARATOR, told
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text, duration_text, size_text
 from launcher.ui.widgets.bar_row import BarRow
@@ -201,7 +201,7 @@ class LoadedModelsCard(Card):
                 self.tr("A big model takes a while."),
             )
         elif unknown and models is not None and models.problem:
-            self._empty.show_text(self.tr("What is loaded could not be read"), models.problem)
+            self._empty.show_text(self.tr("What is loaded could not be read"), told(models.problem))
         elif unknown:
             self._empty.show_text(self.tr("Looking what is loaded…"))
         else:

@@ -16,6 +16,7 @@ from PySide6.QtGui import QGuiApplication, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from launcher.errors import LauncherError
+from launcher.ui.phrases import told
 from launcher.ui.shapes import StateShape
 from launcher.ui.theme import Role, TextKind, Theme
 from launcher.ui.widgets.card import kind_label, restyle
@@ -123,7 +124,9 @@ class MessageBar(QWidget):
 
     def show_error(self, error: LauncherError, action: MessageAction | None = None, *, cause: str = "") -> None:
         """Tell a failure. ``cause`` is its title unless the caller knows better."""
-        self.show_message(Message(cause or error.title, error.title, error.hint, error.detail, Role.BAD, action))
+        self.show_message(
+            Message(cause or error.title, told(error.title), told(error.hint), error.detail, Role.BAD, action)
+        )
 
     def show_note(self, title: str, hint: str = "", action: MessageAction | None = None, *, cause: str = "") -> None:
         """Tell something that is no failure."""

@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QLineEdit, QPushButton, QWidget
 
 from launcher.domain.names import InvalidModelName, ModelName
+from launcher.ui.phrases import told
 from launcher.ui.theme import TextKind
 from launcher.ui.units import count_text
 from launcher.ui.widgets.card import kind_label, restyle
@@ -42,7 +43,7 @@ def read_names(text: str) -> Wanted:
             last = place == len(words) - 1 and text.endswith(word)
             if last and word.endswith(_UNFINISHED):
                 return Wanted((), unfinished=True)
-            return Wanted((), error.reason if len(words) == 1 else error.title)
+            return Wanted((), told(error.reason if len(words) == 1 else error.title))
         names.setdefault(name.key, name.display)
     return Wanted(tuple(names.values()))
 

@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QPushButton, QVBo
 
 from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus, offers
-from launcher.ui.phrases import exposed_words, facts_line, server_phrase
+from launcher.ui.phrases import exposed_words, facts_line, server_phrase, told
 from launcher.ui.shapes import StateShape
 from launcher.ui.theme import Role, TextKind, Theme
 from launcher.ui.widgets.card import Card, kind_label, restyle
@@ -118,7 +118,7 @@ class ServerCard(Card):
         # What RUNNING would add stands below, in the loaded models.
         running = status is not None and status.state is ServerState.RUNNING
         line = "" if running else phrase.line
-        hint = status.hint if status is not None else ""
+        hint = told(status.hint) if status is not None else ""
         answering = status is not None and status.local and status.state in ANSWERING
         if status is not None and answering and not hint and status.owner is not Owner.OURS:
             hint = self.tr("It is used from here, and stopped where it was started.")

@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
 from launcher.domain.address import Address
 from launcher.domain.settings import Declaration, Kind
 from launcher.errors import InvalidInput, LauncherError
+from launcher.ui.phrases import told
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import kind_label, restyle
@@ -442,12 +443,12 @@ class SettingRow(QWidget):
             return ""
         address = Address.parse(value)
         if address.warning:
-            return address.warning
+            return told(address.warning)
         return self.tr("Everybody in your network can use a server at this address.") if address.exposed else ""
 
     def _show_bad(self, error: LauncherError) -> None:
         self.editor.show_bad(True)
-        self._say(" ".join(filter(None, (error.title, error.hint))), kind="bad")
+        self._say(" ".join(filter(None, (told(error.title), told(error.hint)))), kind="bad")
 
     def _say(self, words: str, *, kind: str = "small") -> None:
         self.note.setText(breakable(words))

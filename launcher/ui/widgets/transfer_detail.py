@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from launcher.domain.transfer import Phase, Transfer
-from launcher.ui.phrases import SEPARATOR, amount_words, pace_words, phase_phrase, transfer_words
+from launcher.ui.phrases import SEPARATOR, amount_words, pace_words, phase_phrase, told, transfer_words
 from launcher.ui.theme import Role, TextKind
 from launcher.ui.units import percent_text
 from launcher.ui.widgets.card import Card, kind_label, restyle
@@ -91,7 +91,7 @@ class TransferDetail(Card):
         self._figures.setText(figures)
         self._figures.setVisible(bool(figures))
         self._bar.setAccessibleDescription(figures or words)
-        self._hint.setText(transfer.hint)
+        self._hint.setText(told(transfer.hint))
         self._hint.setVisible(bool(transfer.hint))
         detail = "" if transfer.detail == transfer.error else transfer.detail
         self._detail.setText(" ".join(detail.split()))
