@@ -12,14 +12,15 @@ from launcher.tasks import run_blocking
 _LONGEST_LINE_BYTES = 4096
 
 
-async def confirm(question: str) -> bool:
-    """Ask, and wait as long as a person takes; Enter alone is yes. Where nobody is there, the answer is no."""
+async def confirm(question: str, *, default: bool = True) -> bool:
+    """Ask, and wait as long as a person takes; Enter alone is ``default``. Where nobody is there, the answer is no."""
     if not output.somebody_answers():
         return False
-    output.ask(f"{question} [Y/n] ")
+    output.ask(f"{question} [{'Y/n' if default else 'y/N'}] ")
     answer = await _line()
     # No line at all is Ctrl-D, or a terminal that is gone: nobody has agreed.
-    return answer is not None and answer.strip().lower() in ("", "y", "yes")
+    words = ("y", "yes", "") if default else ("y", "yes")
+    return answer is not None and answer.strip().lower() in words
 
 
 async def _line() -> str | None:

@@ -167,8 +167,10 @@ class Talk:
         from launcher.cli.asking import confirm
 
         path = _path_of(name, "/save")
-        if await run_blocking(path.exists) and not await confirm(f"There is a file {path} already. Replace it?"):
-            return
+        if await run_blocking(path.exists):
+            question = f"There is a file {path} already. Replace it?"
+            if not await giving_way(confirm(question, default=False)):
+                return
         await run_blocking(_write, path, write_conversation(self._conversation))
         output.remark(f"The conversation is saved in {path}.")
 

@@ -213,7 +213,7 @@ class Growing:
 
     def rest(self) -> str:
         """Take all that is left."""
-        done, self.open = self.open, ""
+        done, self.open, self._held = self.open, "", ""
         return done
 
 

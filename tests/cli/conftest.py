@@ -42,7 +42,7 @@ TALKERS = {
 
 @pytest.fixture(scope="session")
 def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
-    """A server with models in memory, for tests that change nothing there."""
+    """A server with models in memory, for tests that change none of them; what they add is nobody's."""
     folder = tmp_path_factory.mktemp("talking")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
