@@ -16,8 +16,9 @@ import concurrent.futures
 import contextvars
 import inspect
 import logging
+import os
+import queue
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -26,7 +27,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _CANCEL_GRACE_S = 0.5
-_at_work: set[threading.Thread] = set()
+_at_work: set[concurrent.futures.Future[Any]] = set()
+_starter: queue.SimpleQueue[tuple[threading.Thread, concurrent.futures.Future[Any]]] | None = None
 
 
 class TaskScope:
@@ -90,13 +92,8 @@ class DaemonThreads(concurrent.futures.Executor):
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def work() -> None:
-            try:
-                if future.set_running_or_notify_cancel():
-                    answer()
-            finally:
-                _at_work.discard(thread)
-
-        def answer() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 result = fn(*args, **kwargs)
             except StopIteration as stop:  # an asyncio future of Python 3.11 refuses it, and would never be done
@@ -106,14 +103,40 @@ class DaemonThreads(concurrent.futures.Executor):
             else:
                 future.set_result(result)
 
-        thread = threading.Thread(target=work, name=f"blocking-{_name(fn)}", daemon=True)
-        _at_work.add(thread)
+        future.add_done_callback(_at_work.discard)
+        _at_work.add(future)
+        _to_start(threading.Thread(target=work, name=f"blocking-{_name(fn)}", daemon=True), future)
+        return future
+
+
+def _to_start(thread: threading.Thread, future: concurrent.futures.Future[Any]) -> None:
+    """Have a thread started by another one, which lives as long as the program.
+
+    Thread.start() waits until the new thread has run: on a machine whose processors are all busy, as they are while a
+    model answers, the loop that asked for it stood still for up to 24 ms.
+    """
+    global _starter
+    if _starter is None:
+        _starter = queue.SimpleQueue()
+        threading.Thread(target=_start_threads, args=(_starter,), name="starter", daemon=True).start()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_forget_starter)
+    _starter.put((thread, future))
+
+
+def _start_threads(asked: queue.SimpleQueue[tuple[threading.Thread, concurrent.futures.Future[Any]]]) -> None:
+    while True:
+        thread, future = asked.get()
         try:
             thread.start()
-        except BaseException:
-            _at_work.discard(thread)
-            raise
-        return future
+        except RuntimeError as error:  # the system has no more threads to give
+            future.set_exception(error)
+        del thread, future  # not kept until the next one comes
+
+
+def _forget_starter() -> None:
+    global _starter
+    _starter = None  # a fork has only the thread that forked
 
 
 def threads_ended(timeout_s: float) -> bool:
@@ -123,10 +146,7 @@ def threads_ended(timeout_s: float) -> bool:
     under the feet of a thread that is in them. One that was reading OpenSSL's certificates crashed the process in a
     quarter of the runs (Python 3.13, OpenSSL 3).
     """
-    deadline_s = time.monotonic() + timeout_s
-    for thread in list(_at_work):
-        thread.join(max(0.0, deadline_s - time.monotonic()))
-    return not _at_work
+    return not concurrent.futures.wait(list(_at_work), timeout_s).not_done
 
 
 async def run_blocking(fn: Callable[..., T], *args: Any, timeout_s: float | None = None) -> T:
