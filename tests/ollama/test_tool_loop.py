@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,9 +17,9 @@ from pydantic import BaseModel
 
 from launcher.errors import InvalidInput
 from launcher.ollama import ChatAnswer, Client, Message, ModelNotFound
-from launcher.ollama.tools.loop import run_tools, stream_tools
+from launcher.ollama.tools.loop import Chat, run_tools, stream_tools
 from launcher.ollama.tools.schema import BadArguments, NotATool, Tool
-from launcher.ollama.tools.steps import ToolOutcome, Step, ToolEnded, ToolRun, ToolStarted, TooManyRounds
+from launcher.ollama.tools.steps import Step, ToolEnded, ToolOutcome, ToolRun, ToolStarted, TooManyRounds
 
 pytestmark = pytest.mark.anyio
 
@@ -376,6 +377,11 @@ async def test_a_conversation_may_be_mappings_and_stays_what_it_was() -> None:
         run_ = await run_tools(client, "m", given, [weather])
     assert list(run_.messages[:2]) == given
     assert len(given) == 2
+
+
+def test_all_that_a_chat_takes_can_be_passed_on() -> None:
+    taken = set(inspect.signature(Client.stream_chat).parameters)
+    assert set(Chat.__annotations__) == taken - {"self", "model", "messages", "tools"}
 
 
 async def test_two_tools_of_one_name_and_no_tool_at_all_are_refused() -> None:

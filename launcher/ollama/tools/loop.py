@@ -13,7 +13,7 @@ import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from pydantic import TypeAdapter
 
@@ -24,6 +24,9 @@ from launcher.ollama.tools.schema import BadArguments, Tool
 from launcher.ollama.tools.steps import Said, Step, ToolEnded, ToolOutcome, ToolRun, ToolStarted, TooManyRounds
 from launcher.ollama.wire.inference import ChatAnswer, Message, ToolCall
 from launcher.tasks import run_blocking
+
+if TYPE_CHECKING:
+    from launcher.ollama.rescue import Recovery
 
 MAX_ROUNDS = 8
 TOOL_TIMEOUT_S = 60.0
@@ -44,8 +47,11 @@ class Chat(TypedDict, total=False):
     options: Options | Mapping[str, Any] | None
     think: Think | None
     keep_alive: float | str | None
+    logprobs: bool | None
+    top_logprobs: int | None
     truncate: bool | None
     shift: bool | None
+    recover: Recovery | bool | None
     silence_s: float | None
 
 
