@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from launcher.domain.models import InstalledModel, LoadedModel, Models
-from launcher.ollama import Client, ModelInfo, RunningModel
+from launcher.ollama import Client, ModelInfo, RunningModel, Tags
 from launcher.ollama.errors import OllamaError
 
 _TIMEOUT_S = 5.0
@@ -22,6 +22,7 @@ class Library:
         self._client = client
         self._publish = publish
         self._models = Models(installed=None, loaded=None)
+        self._last_installed: tuple[Tags | None, tuple[InstalledModel, ...]] = (None, ())
 
     @property
     def models(self) -> Models:
@@ -57,7 +58,12 @@ class Library:
 
     async def _installed(self) -> tuple[InstalledModel, ...]:
         answer = await self._client.tags(timeout_s=_TIMEOUT_S)
-        return tuple(installed_model(model) for model in answer.models)
+        tags, installed = self._last_installed
+        if answer is not tags:
+            await asyncio.sleep(0)  # of 1,000 models reading took its share of this turn
+            installed = tuple(installed_model(model) for model in answer.models)
+            self._last_installed = (answer, installed)
+        return installed
 
     async def _loaded(self) -> tuple[LoadedModel, ...]:
         answer = await self._client.ps(timeout_s=_TIMEOUT_S)

@@ -332,6 +332,15 @@ async def test_a_huge_error_body_is_cut() -> None:
     assert len(caught.value.title) < 500
 
 
+async def test_the_same_list_of_models_is_read_once() -> None:
+    """Whoever watches asks every few seconds."""
+    server = Server(good(models=[{"name": "a"}]), good(models=[{"name": "a"}]), good(models=[{"name": "b"}]))
+    async with Client(transport=server.transport) as client:
+        first, same, other = [await client.tags() for _ in range(3)]
+    assert same is first
+    assert [model.name for model in other.models] == ["b"]
+
+
 async def test_an_answer_of_ten_megabytes_is_read() -> None:
     body = json.dumps({"version": "x" * 10_000_000}).encode()
     async with Client(transport=Server(httpx.Response(200, content=body)).transport) as client:
