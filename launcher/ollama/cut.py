@@ -33,7 +33,7 @@ _SLACK = 0.015
 """Of the lower bound: what templates and borders between messages may change from one turn to the next."""
 _RATE_KEPT = 0.6
 """Of a measured rate: text of the same make still differs."""
-_RATE_FROM_TOKENS = 400
+_RATE_FROM_TOKENS = 100
 _FIRST_RATE_FROM_TOKENS = 1200
 """Without an earlier turn to compare with, the rate includes what the template adds."""
 _RATES = 8
@@ -143,6 +143,8 @@ def _json(value: object) -> str:
 @dataclass(frozen=True, slots=True)
 class _Turn:
     counted: int
+    at_least: int
+    """The count, or what was to be expected, if that is a little more: small losses add up."""
     thought_tokens: int
 
 
@@ -164,7 +166,7 @@ class CutWatch:
         if expected.is_missed_by(answer.prompt_eval_count, context_tokens):
             ...                                            a part was left out
         else:
-            watch.learn(sent, answer.prompt_eval_count)
+            watch.learn(sent, answer.prompt_eval_count, expected)
     """
 
     def __init__(self) -> None:
@@ -185,7 +187,7 @@ class CutWatch:
             most_tokens(part.text) + most_tokens(part.further) + part.thought_tokens + 64 for part in added
         ) + sum(_LARGEST_IMAGE_TOKENS * part.images for part in added)
         if past is not None:
-            at_least = max(0, past.counted - past.thought_tokens) + fewest
+            at_least = max(0, past.at_least - past.thought_tokens) + fewest
             return Expectation(max(at_least, past.counted + likely), at_least, past.counted + most)
         at_least = sent.known_tokens + fewest
         return Expectation(
@@ -194,8 +196,9 @@ class CutWatch:
             sent.known_tokens + most + most_tokens(sent.around) + _TEMPLATE_TOKENS,
         )
 
-    def learn(self, sent: Sent, counted: int) -> None:
-        """Remember the count of something that was not cut."""
+    def learn(self, sent: Sent, counted: int, expected: Expectation | None = None) -> None:
+        """Remember the count of something that was not cut, or not so that it could be told."""
+        at_least = max(counted, (expected or self.expect(sent)).at_least)
         past, added = self._past(sent)
         text = _joined(added)
         guess = estimate_tokens(text)
@@ -208,7 +211,7 @@ class CutWatch:
             new = counted - (past.counted if past is not None else 0)
             rates = self._rates.setdefault(sent.model, deque(maxlen=_RATES))
             rates.append(_Rate(make_of(text), new / guess))
-        self._turns[sent.marks[-1]] = _Turn(counted, sum(part.thought_tokens for part in sent.parts))
+        self._turns[sent.marks[-1]] = _Turn(counted, at_least, sum(part.thought_tokens for part in sent.parts))
         self._turns.move_to_end(sent.marks[-1])
         while len(self._turns) > _TURNS:
             self._turns.popitem(last=False)

@@ -327,7 +327,7 @@ class Rescue:
             return
         expected = self._watch.expect(sent)
         if not expected.is_missed_by(counted):
-            self._watch.learn(sent, counted)
+            self._watch.learn(sent, counted, expected)
             return
         key = model_key(sent.model)
         contexts = [one.context_length for one in await self.loaded() or () if model_key(one.name) == key]
