@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from launcher import paths
 from launcher.domain.address import Address
@@ -44,6 +45,9 @@ from launcher.server.record import RecordFile
 from launcher.server.supervisor import RestartPolicy, Supervisor
 from launcher.settings import SettingsStorage
 from launcher.tasks import run_blocking
+
+if TYPE_CHECKING:
+    from launcher.ollama.notices import Tell
 
 Snapshot = ServerStatus | Models | tuple[Transfer, ...]
 
@@ -87,17 +91,20 @@ async def open_client(
     *,
     report: Callable[[LauncherError], None] = _to_nobody,
     environ: Mapping[str, str] | None = None,
+    tell: Tell | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to the chosen server, for whoever needs nothing else: no folder of ours has to be there.
 
-    Without a home there are no settings, and ``host``, OLLAMA_HOST or the default decide. Raises InvalidAddress.
+    Without a home there are no settings, and ``host``, OLLAMA_HOST or the default decide. ``tell`` gets what the client
+    notices on the way to an answer. Raises InvalidAddress.
     """
     environ = os.environ if environ is None else environ
     try:
         settings = _load_settings(report).current
     except StorageError:
         settings = Settings()
-    async with await _make_client(choose_address(host, settings.address, environ).address) as client:
+    address = choose_address(host, settings.address, environ).address
+    async with await _make_client(address, default_model=settings.default_model, tell=tell) as client:
         yield client
 
 
@@ -131,11 +138,11 @@ def _load_settings(report: Callable[[LauncherError], None]) -> SettingsStorage:
     return settings
 
 
-async def _make_client(address: Address) -> Client:
+async def _make_client(address: Address, *, default_model: str = "", tell: Tell | None = None) -> Client:
     if address.scheme == "https":
         # Made once a process, and for long enough to be felt: 40 ms, 200 ms where the disk is slow.
         await run_blocking(trusted)
-    return Client(address)
+    return Client(address, default_model=default_model, tell=tell)
 
 
 def _find(settings: SettingsStorage, environ: Mapping[str, str]) -> Binary | None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from launcher.cli import output
+from launcher.cli.answering import tell_notice_of_client
 from launcher.cli.failures import Exit, NotInstalled
 from launcher.cli.notices import tell_notice, warn_of_address
 from launcher.cli.session import Session
@@ -47,20 +48,19 @@ async def open_client(session: Session, *, start: bool) -> AsyncIterator[Client]
                 found = await core.control.start(output.remark)
                 if found.state not in ANSWERING:
                     raise NotStarted(found.reason or "Ollama could not be started.", hint=found.hint)
-    async with connected(session.host, report=tell_notice) as client:
+    async with connected(session.host, report=tell_notice, tell=tell_notice_of_client) as client:
         warn_of_address(client.address)
         yield client
 
 
 async def choose_model(session: Session, client: Client, wanted: str | None) -> str:
     """Take the one that is wanted, else the one that is set, a loaded one, the newest one. Raises NotInstalled."""
-    from launcher.ollama.detect import detect_model
     from launcher.ollama.errors import NoModelInstalled
 
     if wanted is not None:
         return wanted
     try:
-        return await detect_model(client)
+        return await client.detect_model()
     except NoModelInstalled as error:
         raise NotInstalled(
             error.title,
