@@ -155,26 +155,43 @@ class MainWindow(QWidget):
         super().changeEvent(event)
 
     def focusNextPrevChild(self, forward: bool) -> bool:
-        """Go round as people read: side bar, message, page, footer, whatever was built when."""
-        places: list[QWidget] = [self.side_bar, self._stack, self.footer]
-        if self._message_bar is not None:
-            places.insert(1, self._message_bar)
-        chain: list[list[QWidget]] = [[] for _ in places]
-        widget = self.nextInFocusChain()
-        while widget is not None and widget is not self:
-            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isEnabled() and widget.isVisibleTo(self):
-                place = next((i for i, each in enumerate(places) if each.isAncestorOf(widget)), None)
-                if place is not None and widget.focusProxy() is None:
-                    chain[place].append(widget)
-            widget = widget.nextInFocusChain()
-        order = [each for part in chain for each in part]
+        """Go round as people read: side bar, message, page, footer, whatever was built when.
+
+        What has the focus and goes away hands it to its neighbour; Qt asks for that here, too.
+        """
+        now = self.focusWidget()
+        parts = self._stops(now)
+        order = [each for part in parts for each in part]
+        if now in order and not (now.isVisibleTo(self) and now.isEnabled()):
+            part = next(part for part in parts if now in part)
+            place = part.index(now)
+            part.remove(now)
+            if part:
+                part[min(place, len(part) - 1)].setFocus(Qt.FocusReason.OtherFocusReason)
+                return True
+            order.remove(now)
         if not order:
             return False
-        now = self.focusWidget()
         index = order.index(now) if now in order else -1 if forward else 0
         reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
         order[(index + (1 if forward else -1)) % len(order)].setFocus(reason)
         return True
+
+    def _stops(self, now: QWidget | None) -> list[list[QWidget]]:
+        """What takes the keyboard, by the parts of the window; ``now`` is among it even where it is going away."""
+        places: list[QWidget] = [self.side_bar, self._stack, self.footer]
+        if self._message_bar is not None:
+            places.insert(1, self._message_bar)
+        parts: list[list[QWidget]] = [[] for _ in places]
+        widget = self.nextInFocusChain()
+        while widget is not None and widget is not self:
+            usable = widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isEnabled() and widget.isVisibleTo(self)
+            if (usable or widget is now) and widget.focusProxy() is None:
+                place = next((i for i, each in enumerate(places) if each.isAncestorOf(widget)), None)
+                if place is not None:
+                    parts[place].append(widget)
+            widget = widget.nextInFocusChain()
+        return parts
 
     def _show_index(self, index: int) -> None:
         keys = self.side_bar.keys

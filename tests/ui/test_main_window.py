@@ -313,3 +313,26 @@ def test_who_turns_the_pages_in_the_side_bar_stays_there(window: MainWindow, qtb
     assert window.page == "models"
     assert _focused(window) == "models-page-button"
     window.hide()
+
+
+@pytest.mark.parametrize(
+    ("gone", "then"),
+    [("log-first", "log-second"), ("log-second", "log-first")],
+    ids=["to the next", "the last one to the one before"],
+)
+@pytest.mark.parametrize("how", ["hide", "disable"])
+def test_what_goes_away_leaves_the_focus_to_its_neighbour(
+    window: MainWindow, qtbot, gone: str, then: str, how: str
+) -> None:
+    window.show_page("log")
+    _shown(window, qtbot)
+    field = window.findChild(QLineEdit, gone)
+    field.setFocus()
+
+    if how == "hide":
+        field.hide()
+    else:
+        field.setEnabled(False)
+
+    assert _focused(window) == then
+    window.hide()

@@ -96,14 +96,16 @@ class TransferDetail(Card):
         detail = "" if transfer.detail == transfer.error else transfer.detail
         self._detail.setText(" ".join(detail.split()))
         self._detail.setVisible(bool(detail))
-        for button, shown in (
+        deeds = (
             (self._pause, phase.going_on),
             (self._resume, phase is Phase.PAUSED),
             (self._retry, phase is Phase.FAILED),
             (self._show, phase is Phase.DONE),
             (self._cancel, not phase.ended),
             (self._dismiss, phase.ended),
-        ):
+        )
+        # What comes before what goes: the focus of the one that goes is then for what has come in its place.
+        for button, shown in sorted(deeds, key=lambda deed: not deed[1]):
             if button.isHidden() is shown:
                 button.setVisible(shown)
 
