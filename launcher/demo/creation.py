@@ -293,9 +293,8 @@ class Creation:
             layers = [*_without(layers, "template"), self._written("template", wish["template"].encode())]
         if wish.get("system"):
             layers = [*_without(layers, "system"), self._written("system", wish["system"].encode())]
-        licenses = wish.get("license") or []
-        for text in [licenses] if isinstance(licenses, str) else licenses:
-            layers = [*layers, self._written("license", str(text).encode())]
+        for text in _licenses(wish.get("license")):
+            layers = [*layers, self._written("license", text.encode())]
         parameters = dict(wish.get("parameters") or {})
         for one in layers:
             if one.kind == "params":
@@ -311,6 +310,23 @@ class Creation:
         digest, is_new = self._folder.write_blob(content)
         status = f"{'creating new' if is_new else 'using existing'} layer {digest}"
         return _Layer(kind, digest, len(content), status)
+
+
+def _licenses(given: Any) -> list[str]:
+    if given is None or isinstance(given, str):
+        return [given] if given else []
+    texts = given if isinstance(given, list) else [given]
+    for one in [given] if not isinstance(given, list) else texts:
+        if not isinstance(one, str):
+            kind, target = _go_kind(one), "string" if isinstance(given, list) else "[]string"
+            raise CreateFailed(f"json: cannot unmarshal {kind} into Go value of type {target}")
+    return texts
+
+
+def _go_kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    return "object" if isinstance(value, dict) else "array" if isinstance(value, list) else "number"
 
 
 def _without(layers: list[_Layer], kind: str) -> list[_Layer]:

@@ -25,6 +25,7 @@ SIMULATED_HEADER = ("Ollama-Simulated", "1")
 _REASONS = {
     200: b"OK",
     201: b"Created",
+    301: b"Moved Permanently",
     307: b"Temporary Redirect",
     400: b"Bad Request",
     401: b"Unauthorized",

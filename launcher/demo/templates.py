@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _ACTION = re.compile(r"\{\{-?\s*(/\*.*?\*/|.*?)\s*-?\}\}", re.DOTALL)
+_WITH_VALUE = ("if", "range", "with")
 _OPENING = ("if", "range", "with", "define", "block")
 
 
@@ -18,9 +19,9 @@ def template_fault(text: str) -> str | None:
         if found is None:
             return f":{line}: unclosed action"
         action = found[1].strip()
-        word = action.partition(" ")[0]
-        if not action:
-            return f":{line}: missing value for command"
+        word, _, rest = action.partition(" ")
+        if not action or (word in _WITH_VALUE and not rest):
+            return f":{line}: missing value for {word or 'command'}"
         if word in _OPENING:
             depth += 1
         elif word == "end" and depth == 0:

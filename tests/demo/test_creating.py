@@ -189,6 +189,7 @@ async def test_pushing_what_is_nobodys(tmp_path: Path) -> None:
         ("{{ end }}", ":1: unexpected {{end}}"),
         ("{{ else }}", ":1: unexpected {{else}}"),
         ("{{ }}", ":1: missing value for command"),
+        ("{{ if }}", ":1: missing value for if"),
     ],
 )
 def test_templates(text: str, fault: str | None) -> None:

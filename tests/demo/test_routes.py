@@ -17,8 +17,9 @@ pytestmark = pytest.mark.anyio
 
 SCRIPT: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S, "tokens_per_s": 1000}
 
-# Exchanges that other tests do again: whole stories, and ends by a signal.
+# Exchanges that other tests do again: whole stories, ends by a signal, and chats that need its tokenizer.
 ELSEWHERE = {
+    "chat/long-chats",
     *("api/trash-and-restore", "api/pull-embed", "errors/server-busy", "errors/chat-runner-killed"),
     *("chat/closed-by-client", "chat/server-terminated", "api/ps-after-runner-killed"),
 }

@@ -62,7 +62,7 @@ def big_blob() -> Blob:
 def registry(big_blob: Blob) -> Iterator[LoopbackRegistry]:
     """Offer ``tiny``, ``embed`` and ``big``."""
     shared = {"template": Blob(TEMPLATE), "license": Blob(LICENSE), "params": Blob(PARAMETERS)}
-    facts = {"model_family": "llama", "model_families": ["llama"], "model_type": "114K", "file_type": "F16"}
+    facts = {"model_family": "llama", "model_families": ["llama"], "model_type": "109K", "file_type": "F16"}
     with LoopbackRegistry() as registry:
         registry.add("tiny", {"model": Blob(tiny_gguf()), **shared, "system": Blob(SYSTEM)}, facts)
         registry.add("embed", {"model": Blob(tiny_gguf(embeds=True))}, facts)

@@ -32,9 +32,9 @@ pytestmark = pytest.mark.real_ollama
 
 _ROOT = Path(__file__).parents[2]
 _HEADERS = ("content-type", "allow", "location")
-_NUMBERS = re.compile(r"total|size(_vram)?|\w+_duration|(prompt_)?eval_count")
-_SAID = frozenset(("response", "content"))
-_LONG_LISTS = frozenset(("context", "embeddings", "tensors"))
+_NUMBERS = re.compile(r"total|size(_vram)?|\w+_duration|(prompt_)?eval_count|created|\w+_tokens")
+_SAID = frozenset(("response", "content", "text"))
+_LONG_LISTS = frozenset(("context", "embedding", "embeddings", "tensors"))
 _INFO = re.compile(r"general\.architecture|\w+\.(context|embedding)_length|\w+\.pooling_type")
 
 
@@ -85,6 +85,7 @@ class Server:
             text = text.replace(registry.address, "<registry>")
         text = re.sub(r"\b(sha256[:-])?[0-9a-f]{64}\b", "<digest>", text)
         text = re.sub(r"\bpulling [0-9a-f]{12}\b", "pulling <digest>", text)
+        text = re.sub(r"\b(chatcmpl|cmpl)-\d+", r"\1-<number>", text)
         return re.sub(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "<time>", text)
 
 
@@ -107,12 +108,13 @@ def _shape(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         shapes = [_shape(found) for found in value]
         # Models that came within one second are in no order that means anything.
-        return sorted(shapes, key=lambda one: one["name"]) if key == "models" else shapes
+        named = {"models": "name", "data": "id"}.get(key)
+        return sorted(shapes, key=lambda one: str(one.get(named))) if named else shapes
     if key in ("parameters", "modelfile"):
         return sorted(value.splitlines())  # parameters come in random order
     if _NUMBERS.fullmatch(key):
         return "<number>"
-    if key == "done_reason" and value == "length":
+    if key in ("done_reason", "finish_reason") and value == "length":
         return "stop"  # a model of random weights may end early
     return "<said>" if key in _SAID else value
 
@@ -144,7 +146,7 @@ class Pair:
 
 @pytest.fixture
 def pair(machine: Machine, serve: Serve, registry: LoopbackRegistry, another_port: int) -> Iterator[Pair]:
-    facts = {"family": "llama", "parameter_size": "114K", "quantization": "F16", "context_length": 2048}
+    facts = {"family": "llama", "parameter_size": "109K", "quantization": "F16", "context_length": 2048}
     texts = {"template": TEMPLATE, "license": LICENSE, "params": PARAMETERS, "system": SYSTEM}
     layers = [{"type": "model", "size_bytes": len(tiny_gguf())}]
     layers += [{"type": kind, "text": text.decode()} for kind, text in texts.items()]

@@ -31,14 +31,21 @@ _INFERENCE = {
     "options": dict,
     "top_logprobs": int,
 }
+_OPENAI = {
+    "model": str,
+    "stream": bool,
+    "stream_options": dict,
+    **_all(int, "max_tokens seed"),
+    **_all(float, "temperature top_p frequency_penalty presence_penalty"),
+}
 _FIELDS: Mapping[str, tuple[str, _Kinds]] = {
-    "/api/show": ("ShowRequest", {**_MODEL, "verbose": bool, "system": str, "options": dict}),
-    "/api/pull": ("PullRequest", _STREAMED),
-    "/api/push": ("PushRequest", _STREAMED),
-    "/api/delete": ("DeleteRequest", _MODEL),
-    "/api/copy": ("CopyRequest", _all(str, "source destination")),
+    "/api/show": ("api.ShowRequest", {**_MODEL, "verbose": bool, "system": str, "options": dict}),
+    "/api/pull": ("api.PullRequest", _STREAMED),
+    "/api/push": ("api.PushRequest", _STREAMED),
+    "/api/delete": ("api.DeleteRequest", _MODEL),
+    "/api/copy": ("api.CopyRequest", _all(str, "source destination")),
     "/api/create": (
-        "CreateRequest",
+        "api.CreateRequest",
         {
             **_MODEL,
             **_all(str, "from remote_host template system quantize quantization renderer parser requires"),
@@ -48,22 +55,52 @@ _FIELDS: Mapping[str, tuple[str, _Kinds]] = {
         },
     ),
     "/api/generate": (
-        "GenerateRequest",
+        "api.GenerateRequest",
         {**_INFERENCE, **_all(str, "prompt suffix system template"), "raw": bool, **_all(list, "context images")},
     ),
-    "/api/chat": ("ChatRequest", {**_INFERENCE, **_all(list, "messages tools")}),
-    "/api/embed": ("EmbedRequest", {"model": str, "truncate": bool, "options": dict, "dimensions": int}),
-    "/api/embeddings": ("EmbeddingRequest", {**_all(str, "model prompt"), "options": dict}),
+    "/api/chat": ("api.ChatRequest", {**_INFERENCE, **_all(list, "messages tools")}),
+    "/api/embed": ("api.EmbedRequest", {"model": str, "truncate": bool, "options": dict, "dimensions": int}),
+    "/api/embeddings": ("api.EmbeddingRequest", {**_all(str, "model prompt"), "options": dict}),
+    "/v1/chat/completions": (
+        "openai.ChatCompletionRequest",
+        {
+            **_OPENAI,
+            **_all(list, "messages tools"),
+            **_all(dict, "reasoning response_format"),
+            "reasoning_effort": str,
+            "logprobs": bool,
+            "top_logprobs": int,
+        },
+    ),
+    "/v1/completions": ("openai.CompletionRequest", {**_OPENAI, **_all(str, "prompt suffix"), "logprobs": int}),
+    "/v1/embeddings": ("openai.EmbedRequest", {**_all(str, "model encoding_format"), "dimensions": int}),
 }
-_MESSAGE = _all(str, "role content thinking tool_name tool_call_id")
+_MESSAGE = {**_all(str, "role content thinking tool_name tool_call_id"), "images": list, "tool_calls": list}
+_OPENAI_MESSAGE = {**_all(str, "role reasoning name tool_call_id"), "tool_calls": list}
 _GO_KINDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
-_GO_TYPES = {str: "string", bool: "bool", int: "int", dict: "map[string]interface {}", list: "[]interface {}"}
+_GO_TYPES = {
+    str: "string",
+    bool: "bool",
+    int: "int",
+    float: "float64",
+    dict: "map[string]interface {}",
+    list: "[]interface {}",
+}
 _GO_MEMBERS = {
     **dict.fromkeys(("files", "adapters", "draft_files"), "map[string]string"),
-    "messages": "[]api.Message",
     "tools": "api.Tools",
     "context": "[]int",
     "images": "[]api.ImageData",
+    "tool_calls": "[]api.ToolCall",
+    "stream_options": "openai.StreamOptions",
+    "reasoning": "openai.Reasoning",
+    "response_format": "openai.ResponseFormat",
+}
+# Of lists: what their items are, and what Go calls that.
+_ITEMS: Mapping[str, tuple[type, str]] = {
+    "tools": (dict, "api.Tool"),
+    "context": (int, "int"),
+    "images": (str, "api.ImageData"),
 }
 _KEPT_ALIVE = ("/api/generate", "/api/chat", "/api/embed", "/api/embeddings")
 _LEVELS = ("high", "medium", "low", "max")
@@ -92,41 +129,52 @@ _OPTIONS: Mapping[str, str] = {
 def members(request: Request) -> dict[str, Any]:
     """Read the body as gin binds it; Refused with Go's words where it does not fit."""
     struct, fields = _FIELDS[request.path]
+    package, _, struct_name = struct.partition(".")
     try:
         value = loads(request.body.decode("utf-8", "replace"))
     except GoError as error:
-        raise Refused(400, "missing request body" if str(error) == "EOF" else str(error)) from None
+        is_missing = str(error) == "EOF" and package == "api"
+        raise Refused(400, "missing request body" if is_missing else str(error)) from None
     if not isinstance(value, dict):
         if value is None:
             return {}
-        raise Refused(400, f"json: cannot unmarshal {_GO_KINDS[type(value)]} into Go value of type api.{struct}")
-    _check(struct, "", value, fields)
-    for message in value.get("messages") or []:
+        raise Refused(400, f"json: cannot unmarshal {_GO_KINDS[type(value)]} into Go value of type {struct}")
+    _check(struct_name, "", value, fields, package)
+    for at, message in enumerate(value.get("messages") or []):
         if message is None:
+            value["messages"][at] = {}
             continue
         if not isinstance(message, dict):
-            raise Refused(400, _mismatch(message, struct, "messages", "api.Alias"))
-        _check(struct, "messages.", message, _MESSAGE)
-        _check_images(message.get("images"))
-    _check_images(value.get("images"))
+            kind = "api.Alias" if package == "api" else "openai.Message"
+            raise Refused(400, _mismatch(message, struct_name, "messages", kind))
+        _check(struct_name, "messages.", message, _MESSAGE if package == "api" else _OPENAI_MESSAGE, package)
     for files in ("files", "adapters", "draft_files"):
         for digest in (value.get(files) or {}).values():
             if not isinstance(digest, str):
-                raise Refused(400, _mismatch(digest, struct, files, "string"))
+                raise Refused(400, _mismatch(digest, struct_name, files, "string"))
     if request.path in _KEPT_ALIVE:
         keep_alive_ns(value.get("keep_alive"))  # read with the body, before any model is looked for
         _check_think(value.get("think"))
     return value
 
 
-def _check(struct: str, within: str, value: dict[str, Any], fields: _Kinds) -> None:
+def _check(struct: str, within: str, value: dict[str, Any], fields: _Kinds, package: str) -> None:
     for name, kind in fields.items():
         given = value.get(name)
-        if given is not None and type(given) is not kind:
-            raise Refused(400, _mismatch(given, struct, within + name, _GO_MEMBERS.get(name, _GO_TYPES[kind])))
+        fits = given is None or type(given) is kind or (kind is float and type(given) is int)
+        if not fits:
+            go_type = f"[]{package}.Message" if name == "messages" else _GO_MEMBERS.get(name, _GO_TYPES[kind])
+            raise Refused(400, _mismatch(given, struct, within + name, go_type))
         if isinstance(given, str):
             # Half a surrogate pair is no character: Go reads it as U+FFFD.
             value[name] = given.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if isinstance(given, list) and name in _ITEMS:
+            item_kind, go_type = _ITEMS[name]
+            for item in given:
+                if item is not None and type(item) is not item_kind:
+                    raise Refused(400, _mismatch(item, struct, within + name, go_type))
+    for image in value.get("images") or []:
+        _check_base64(image or "")
 
 
 def _mismatch(given: Any, struct: str, name: str, kind: str) -> str:
@@ -134,16 +182,15 @@ def _mismatch(given: Any, struct: str, name: str, kind: str) -> str:
     return f"json: cannot unmarshal {shown} into Go struct field {struct}.{name} of type {kind}"
 
 
-def _check_images(images: Any) -> None:
-    for one in images if isinstance(images, list) else []:
-        text = one if isinstance(one, str) else ""
-        bad = re.search(r"[^A-Za-z0-9+/=\r\n]", text)
-        try:
-            base64.b64decode(text, validate=bad is None)
-        except (binascii.Error, ValueError):
-            raise Refused(400, f"illegal base64 data at input byte {max(0, len(text) - 1)}") from None
-        if bad is not None:
-            raise Refused(400, f"illegal base64 data at input byte {bad.start()}")
+def _check_base64(text: str) -> None:
+    """Refuse what is none, at the place where Go stops: the character, or the group that is not whole."""
+    bad = re.search(r"[^A-Za-z0-9+/=\r\n]", text)
+    try:
+        base64.b64decode(text, validate=bad is None)
+    except (binascii.Error, ValueError):
+        raise Refused(400, f"illegal base64 data at input byte {len(text) // 4 * 4}") from None
+    if bad is not None:
+        raise Refused(400, f"illegal base64 data at input byte {bad.start()}")
 
 
 def _check_think(value: Any) -> None:

@@ -33,7 +33,7 @@ class EmbeddingRoutes:
         if name.cloud:
             raise self._account.refuse_cloud("/api/embed")
         given = body.get("input")
-        texts = given if isinstance(given, list) else [given] if given else []
+        texts = given if isinstance(given, list) else [] if given in (None, "") else [given]
         if not all(isinstance(one, str) for one in texts):
             raise Refused(400, "invalid input type")
         model = self._world.read(name, Refused(404, f'model "{text}" not found, try pulling it first'))
@@ -69,7 +69,7 @@ class EmbeddingRoutes:
         """Answer as embed did before it took several texts."""
         body = members(exchange.request)
         text = body.get("model") or ""
-        name = parse_name(text, Refused(400, "model is required"))
+        name = parse_name(text, Refused(400, "invalid model name" if text else "model is required"))
         model = self._world.read(name, Refused(404, f'model "{text}" not found, try pulling it first'))
         await self._load(model, body)
         prompt = body.get("prompt") or ""

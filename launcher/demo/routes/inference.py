@@ -88,7 +88,7 @@ class InferenceRoutes:
         if not text:
             raise Refused(400, "model is required")
         model = self._model(body, Refused(400, "invalid model name"), "/api/chat")
-        messages = [one for one in body.get("messages") or [] if isinstance(one, dict)]
+        messages = body.get("messages") or []
         form = ChatForm(text)
         if not messages and keep_alive_ns(body.get("keep_alive")) == 0:
             await self._unload(reply, model, form)
@@ -120,7 +120,7 @@ class InferenceRoutes:
 
     def _check(self, model: Installed, capability: str, wanted: Any) -> None:
         if wanted and capability not in model.capabilities:
-            raise Refused(400, f"{model.name.display} does not support {capability}")
+            raise Refused(400, f"{model.name.full} does not support {capability}")
 
     async def _unload(self, reply: Reply, model: Installed, form: Form) -> None:
         self._world.runners.unload(model)
@@ -163,7 +163,8 @@ class InferenceRoutes:
             inner = {"error": {"code": 400, "message": _NO_IMAGES, "type": "invalid_request_error"}}
             raise Refused(400, dumps(inner).decode(), content_type)
         form = wish.body.get("format")
-        if form and form != "json" and not isinstance(form, dict):
+        is_none = form is None or (isinstance(form, str) and not form)
+        if not is_none and form != "json" and not isinstance(form, dict):
             shown = quote(dumps(form).decode())
             expected = 'expected "json" or a valid JSON Schema object'
             raise Refused(500, f"invalid format: {shown}; {expected}", content_type)
@@ -301,7 +302,7 @@ class InferenceRoutes:
             content,
             role,
             images=count_images(wish.messages),
-            tools=[one for one in body.get("tools") or [] if isinstance(one, dict)],
+            tools=[one for one in body.get("tools") or [] if one],
             tool_use=self._script.answers.tools,
             tool_name=str(last.get("tool_name") or ""),
             form=body.get("format"),

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
-from launcher.demo.golang import GoError, dumps, loads
+from launcher.demo.golang import dumps
 from launcher.demo.http import JSON_TYPE, Exchange, Reply, Request
+from launcher.demo.routes.binding import members
 from launcher.demo.routes.embedding import EmbeddingRoutes
 from launcher.demo.routes.inference import InferenceRoutes
 from launcher.demo.routes.installed import InstalledRoutes
@@ -113,16 +114,12 @@ class OpenAIRoutes:
 
 
 async def _read(exchange: Exchange) -> dict[str, Any] | None:
-    """Read the body; None where it was none and that has been said."""
+    """Read the body; None where it did not fit and that has been said."""
     try:
-        value = loads(exchange.request.body.decode("utf-8", "replace"))
-    except GoError as error:
-        await exchange.json(400, _error(400, str(error)))
+        return members(exchange.request)
+    except Refused as refused:
+        await exchange.json(refused.status, _error(refused.status, refused.text))
         return None
-    if not isinstance(value, dict):
-        await exchange.json(400, _error(400, "json: cannot unmarshal into Go value of type openai request"))
-        return None
-    return value
 
 
 async def _through(

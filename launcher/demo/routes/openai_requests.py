@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.demo.golang import GoError, loads, quote
 
+_GO_TYPES = {int: "float64", float: "float64", bool: "bool", dict: "map[string]interface {}"}
 _IMAGE_TYPES = ("jpeg", "jpg", "png", "webp")
 # Ollama's own levels, and where those of others lie among them.
 _EFFORTS: Mapping[str, Any] = {
@@ -24,7 +25,7 @@ class Unfit(Exception):
 
 def chat_request(body: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a chat completion into a chat."""
-    messages = [one for one in body["messages"] if isinstance(one, dict)]
+    messages = body["messages"]
     wish: dict[str, Any] = {
         "model": body.get("model") or "",
         "messages": [converted for one in messages for converted in _converted(one, messages)],
@@ -56,8 +57,6 @@ def chat_request(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def generate_request(body: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a completion into a generate."""
-    if not isinstance(body.get("prompt", ""), str):
-        raise Unfit("json: cannot unmarshal array into Go struct field CompletionRequest.prompt of type string")
     logprobs = int(body.get("logprobs") or 0)
     return {
         "model": body.get("model") or "",
@@ -107,7 +106,7 @@ def _converted(message: Mapping[str, Any], messages: list[dict[str, Any]]) -> li
             parts[-1] |= rest
         return parts
     if not calls:
-        raise Unfit(f"invalid message content type: {'<nil>' if content is None else 'map[string]interface {}'}")
+        raise Unfit(f"invalid message content type: {_GO_TYPES.get(type(content), '<nil>')}")
     return [{"role": role, **rest}]
 
 

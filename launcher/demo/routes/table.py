@@ -89,12 +89,22 @@ class Routes:
         elif request.path.startswith("/v2/"):
             await self._transfers.v2(exchange)
         elif (methods := self._methods(request.path)) is None:
-            await exchange.answer(404, "text/plain", b"404 page not found")
+            await self._answer_nowhere(exchange)
         elif (route := methods.get(request.method)) is None:
             allowed = [("Allow", ", ".join(methods))]
             await exchange.answer(405, "text/plain", b"405 method not allowed", allowed)
         else:
             await answer_or_refuse(route, exchange)
+
+    async def _answer_nowhere(self, exchange: Exchange) -> None:
+        path, method = exchange.request.path.removesuffix("/"), exchange.request.method
+        if path != exchange.request.path and method in self._table.get(path, {}):
+            # gin's RedirectTrailingSlash; net/http words the body of what was a GET
+            page = f'<a href="{path}">Moved Permanently</a>.\n\n'.encode() if method == "GET" else b""
+            kind = "text/html; charset=utf-8" if method == "GET" else None
+            await exchange.answer(301 if method == "GET" else 307, kind, page, [("Location", path)])
+        else:
+            await exchange.answer(404, "text/plain", b"404 page not found")
 
     def _methods(self, path: str) -> Mapping[str, Route] | None:
         found = self._table.get(path)

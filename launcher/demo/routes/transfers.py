@@ -15,9 +15,10 @@ from launcher.demo.routes.progress import Progress
 from launcher.demo.routes.world import Refused, World, parse_name, worded
 from launcher.demo.store import is_digest
 from launcher.demo.upload import Upload
-from launcher.domain.names import InvalidModelName, ModelName
+from launcher.domain.names import DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, InvalidModelName, ModelName
 
 _BLOBS = "/api/blobs/"
+_MISSING = "!MISSING!"
 _V2_PATH = re.compile(r"/v2/(?P<namespace>[^/]+)/(?P<model>[^/]+)/(?P<kind>manifests|blobs)/(?P<reference>[^/]+)")
 
 
@@ -62,7 +63,7 @@ class TransferRoutes:
         except InvalidModelName:
             await progress.emit({"status": "retrieving manifest"})
             await progress.emit({"status": "couldn't retrieve manifest"})
-            await progress.fail("model name is not valid")
+            await progress.fail(f"unqualified name: {_spelled_out(text)}")
             return
         try:
             name = self._world.folder.existing(name)
@@ -127,3 +128,15 @@ class TransferRoutes:
         code = "MANIFEST_UNKNOWN" if found is not None and found["kind"] == "manifests" else "BLOB_UNKNOWN"
         errors: list[dict[str, Any]] = [{"code": code, "message": "not known here"}]
         await exchange.json(404, {"errors": errors})
+
+
+def _spelled_out(text: str) -> str:
+    """Write a name that is none as Go does: with the defaults, and marks where a part is missing (types/model)."""
+    rest, tag = text, ""
+    if text.rfind(":") > text.rfind("/"):
+        rest, _, tag = text.rpartition(":")
+        rest, tag = rest or _MISSING, tag or _MISSING
+    parts = rest.split("/", 2) if rest.count("/") < 2 else rest.rsplit("/", 2)
+    parts = [one or _MISSING for one in parts] if len(parts) > 1 else parts
+    host, namespace, model = [*(DEFAULT_HOST, DEFAULT_NAMESPACE)[: 3 - len(parts)], *parts]
+    return f"{host.rpartition('://')[2]}/{namespace}/{model}:{tag or DEFAULT_TAG}"
