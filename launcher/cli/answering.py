@@ -111,16 +111,36 @@ def _seconds(duration_ns: int) -> str:
     return format_duration(duration_s) if duration_s >= 60 else f"{duration_s:.2f} s"
 
 
-def tell_notice_of_client(notice: Notice) -> None:
-    """Put into words what a client does on the way to an answer."""
+class Notices:
+    """What a client notices on the way to an answer: some must be told at once, some when the answer has ended."""
+
+    def __init__(self) -> None:
+        self._held: list[Notice] = []
+
+    def take(self, notice: Notice) -> None:
+        from launcher.ollama.notices import ConversationCut
+
+        if isinstance(notice, ConversationCut):
+            self._held.append(notice)
+        else:
+            _tell(notice)
+
+    def tell_held(self) -> None:
+        """Say what was kept for the end."""
+        held, self._held = self._held, []
+        for notice in held:
+            _tell(notice)
+
+
+def _tell(notice: Notice) -> None:
     from launcher.ollama import notices
 
     match notice:
         case notices.ConversationCut(model=model, context_tokens=context):
             size = f" of {context} tokens" if context else ""
             output.remark(
-                f"Note: the conversation no longer fits into the context{size} of {model}: its beginning was left out. "
-                "A larger context: --num-ctx."
+                f"Note: not all that was said fits into the context{size} of {model}: a part of it was left out. "
+                "A larger one: --num-ctx."
             )
         case notices.Retrying(error=error, pause_s=pause_s):
             output.remark(f"{error.title} Trying again in {format_duration(pause_s)}.")

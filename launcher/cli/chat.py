@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import click
 
 from launcher.cli import output
-from launcher.cli.answering import CUT_SHORT, Hearing, Wishes, answer_json, tell_measures, was_cut_short
+from launcher.cli.answering import CUT_SHORT, Hearing, Notices, Wishes, answer_json, tell_measures, was_cut_short
 from launcher.cli.completion import installed
 from launcher.cli.failures import Exit
 from launcher.cli.models import keep_alive_of
@@ -137,13 +137,14 @@ async def _talk(session: Session, wanted: str | None, system: str, wishes: Wishe
     from launcher.cli.conversation import Talk
     from launcher.cli.serving import NotPulled, choose_model, open_client, with_model
 
-    async with open_client(session, start=start) as client:
+    notices = Notices()
+    async with open_client(session, start=start, tell=notices.take) as client:
         model = await choose_model(session, client, wanted)
         try:
             await with_model(session, model, lambda: client.show(model))
         except NotPulled as error:
             return error.code
-        return await Talk(session, client, Conversation(model, system), wishes).run()
+        return await Talk(session, client, Conversation(model, system), wishes, notices).run()
 
 
 async def _once(
@@ -164,13 +165,16 @@ async def _once(
     if not text:
         raise click.UsageError("There is no question: neither words nor something piped in.")
     pictures = [await run_blocking(_image, path) for path in images]
-    async with open_client(session, start=start) as client:
+    notices = Notices()
+    async with open_client(session, start=start, tell=notices.take) as client:
         model = await choose_model(session, client, wanted)
         asked = Conversation(model, system).with_turn(Turn(Role.USER, text, images=tuple(pictures)))
         try:
             await with_model(session, model, lambda: _answer(session, client, asked, wishes, streams=streams))
         except NotPulled as error:
             return error.code
+        finally:
+            notices.tell_held()
     return Exit.DONE
 
 

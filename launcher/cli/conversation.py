@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from launcher import paths
 from launcher.cli import output
-from launcher.cli.answering import CUT_SHORT, Hearing, Wishes, tell_measures, was_cut_short
+from launcher.cli.answering import CUT_SHORT, Hearing, Notices, Wishes, tell_measures, was_cut_short
 from launcher.cli.failures import Exit
 from launcher.cli.run import GivenUp, giving_way
 from launcher.cli.screen import open_screen
@@ -48,11 +48,14 @@ class _Command:
 class Talk:
     """One conversation, from the first line to the last."""
 
-    def __init__(self, session: Session, client: Client, conversation: Conversation, wishes: Wishes) -> None:
+    def __init__(
+        self, session: Session, client: Client, conversation: Conversation, wishes: Wishes, notices: Notices
+    ) -> None:
         self._session = session
         self._client = client
         self._conversation = conversation
         self._wishes = wishes
+        self._notices = notices
 
     async def run(self) -> int:
         """Read and answer until the person ends it."""
@@ -108,6 +111,7 @@ class Talk:
             ended, failure = Ended.CUT, error
         finally:
             screen.close()
+        self._notices.tell_held()
         if was_cut_short(hearing.last):
             ended = Ended.CUT
             output.remark(CUT_SHORT)

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from launcher.cli import output
-from launcher.cli.answering import tell_notice_of_client
 from launcher.cli.failures import Exit, NotInstalled
 from launcher.cli.notices import tell_notice, warn_of_address
 from launcher.cli.session import Session
@@ -19,6 +18,7 @@ from launcher.errors import LauncherError
 
 if TYPE_CHECKING:
     from launcher.ollama import Client
+    from launcher.ollama.notices import Tell
 
 T = TypeVar("T")
 _SMALL_MODEL = "llama3.2:1b"
@@ -37,7 +37,7 @@ class NotPulled(Exception):
 
 
 @asynccontextmanager
-async def open_client(session: Session, *, start: bool) -> AsyncIterator[Client]:
+async def open_client(session: Session, *, start: bool, tell: Tell | None = None) -> AsyncIterator[Client]:
     """Connect to the chosen server; ``start``: where none runs, start it first, as the command ``start`` does."""
     from launcher.core import open_client as connected
     from launcher.core import open_core
@@ -48,7 +48,7 @@ async def open_client(session: Session, *, start: bool) -> AsyncIterator[Client]
                 found = await core.control.start(output.remark)
                 if found.state not in ANSWERING:
                     raise NotStarted(found.reason or "Ollama could not be started.", hint=found.hint)
-    async with connected(session.host, report=tell_notice, tell=tell_notice_of_client) as client:
+    async with connected(session.host, report=tell_notice, tell=tell) as client:
         warn_of_address(client.address)
         yield client
 

@@ -176,6 +176,21 @@ def test_a_model_that_is_missing_in_a_pipe(talking: Launched, arguments: tuple[s
     )
 
 
+def test_the_model_that_is_set_is_asked_else_one_that_is_there(talking: Launched, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"default_model": "other"}')
+    set_here = {"LAUNCHER_CONFIG_DIR": str(tmp_path)}
+    assert talking.run("chat", "--json", "hello", changes=set_here).fact["model"] == "other:latest"
+    assert talking.run("chat", "--json", "hello").fact["model"] != "vectors:latest"
+
+
+def test_a_question_that_was_cut_is_told_at_the_end(launched: Launched) -> None:
+    launched.started({"tokens_per_s": 500, "models": {"fast": {"size_bytes": 1_000_000, "context_length": 512}}})
+    assert launched.run("models", "pull", "fast").code == 0
+    ended = launched.run("chat", "-m", "fast", piped="one two three four five six. " * 600)
+    assert (ended.code, ended.out.startswith("This is a simulated answer.")) == (0, True)
+    assert "Note: not all that was said fits into the context of 512 tokens of fast:latest" in ended.err
+
+
 def test_no_model_at_all(launched: Launched) -> None:
     launched.started()
     ended = launched.run("chat", "hello")
