@@ -1,13 +1,10 @@
 """The side bar: one entry for each page that exists, settings at the foot, icons only where there is little room."""
 
-# ruff: noqa: N802 - Qt names the methods that it calls
-
 from __future__ import annotations
 
 from itertools import pairwise
 
-from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QIcon, QPaintEvent, QPixmap
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QFrame, QPushButton, QVBoxLayout, QWidget
 
 from launcher.ui.theme import Role, Theme
@@ -41,10 +38,6 @@ class SideBar(QFrame):
         self.setAccessibleName(self.tr("Pages"))
         self._theme = theme
         self._icons_only = False
-        self._painted = False
-        blank = QPixmap(20, 20)
-        blank.fill(Qt.GlobalColor.transparent)
-        self._blank = QIcon(blank)
         self._entries: list[_Entry] = []
         self._group = QButtonGroup(self)
         self._layout = QVBoxLayout(self)
@@ -96,13 +89,6 @@ class SideBar(QFrame):
             self._show_entry(entry)
         self._fit()
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        if not self._painted:
-            # Qt's SVG plug-in takes 5 ms to load: the words come first, the icons one frame later.
-            self._painted = True
-            QTimer.singleShot(0, self, self._on_theme_changed)
-
     def _entry(self, key: str) -> _Entry:
         return next(entry for entry in self._entries if entry.key == key)
 
@@ -111,10 +97,7 @@ class SideBar(QFrame):
         entry.setText("" if self._icons_only else "  " + words)
         entry.setToolTip(words if self._icons_only else "")
         entry.setAccessibleName(words)
-        if self._painted:
-            entry.setIcon(self._theme.icon(entry.icon_name, Role.TEXT_SECOND, Role.ACCENT))
-        else:
-            entry.setIcon(self._blank)
+        entry.setIcon(self._theme.icon(entry.icon_name, Role.TEXT_SECOND, Role.ACCENT))
 
     def _fit(self) -> None:
         # Long words and big type get their room.
