@@ -17,7 +17,7 @@ _DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf90
 _LATIN = re.compile(r"[A-Za-z]+")
 _DIGITS = re.compile(r"[0-9]+")
 _SPACES = re.compile(r"\s+")
-_MAKE_OF = 20_000
+_MAKE_OF = 6_000
 _ALIKE = 0.1
 
 _LETTERS_A_TOKEN = 7
@@ -31,7 +31,7 @@ _SIGNS_A_TOKEN = 2
 _DENSE_CHARACTERS_A_TOKEN = 4
 """At the most: common words of several characters are one token each."""
 
-_LOOKED_AT = 120_000
+_LOOKED_AT = 30_000
 _COUNTED = 400_000
 _SAMPLES = 3
 _MESSAGE_TOKENS = 4
