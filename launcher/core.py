@@ -91,16 +91,18 @@ async def open_client(
     *,
     report: Callable[[LauncherError], None] = _to_nobody,
     environ: Mapping[str, str] | None = None,
+    mend: bool = True,
     tell: Tell | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to the chosen server, for whoever needs nothing else: no folder of ours has to be there.
 
     Without a home there are no settings, and ``host``, OLLAMA_HOST or the default decide. ``tell`` gets what the client
-    notices on the way to an answer. Raises InvalidAddress.
+    notices on the way to an answer. With ``mend=False`` settings that cannot be understood stay where they are, for
+    somebody else to be told of. Raises InvalidAddress.
     """
     environ = os.environ if environ is None else environ
     try:
-        settings = _load_settings(report).current
+        settings = _load_settings(report, mend=mend).current
     except StorageError:
         settings = Settings()
     address = choose_address(host, settings.address, environ).address
@@ -131,9 +133,9 @@ async def look_from_outside(
         return status, await Library(client, _to_nobody).refresh() if answers else Models(installed=None, loaded=None)
 
 
-def _load_settings(report: Callable[[LauncherError], None]) -> SettingsStorage:
+def _load_settings(report: Callable[[LauncherError], None], *, mend: bool = True) -> SettingsStorage:
     settings = SettingsStorage(paths.config_dir() / "settings.json")
-    for notice in settings.load():
+    for notice in settings.load(mend=mend):
         report(StorageError(notice.title, detail=notice.detail, hint=notice.hint))
     return settings
 

@@ -22,7 +22,7 @@ async def test_certificates_are_read_on_another_thread(opened: type[object], mon
         threads.append(threading.current_thread())
         return create(*args, **options)  # type: ignore[arg-type]  # passed through
 
-    tls.trusted.cache_clear()
+    tls._trusted.cache_clear()
     monkeypatch.setattr(ssl, "create_default_context", noted)
     async with opened("https://127.0.0.1:1"):  # type: ignore[call-arg, attr-defined]  # both take a host
         pass

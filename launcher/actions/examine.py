@@ -140,9 +140,12 @@ class _Examination:
 
     async def run(self) -> AsyncGenerator[Check, None]:
         engine = self._spawn(self._engine()) if self._lookout.local else None
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._patience.check_s):
                 await self._look()
+        except TimeoutError:
+            # A drive hangs; who answers is known all the same.
+            self._status = advance(self._status, Seen(await self._lookout.probe()))
         whose = self._spawn(self._whose())
         place = self._spawn(self._place(whose))
         left_over = self._spawn(self._unfinished(place))
@@ -286,7 +289,11 @@ class _Examination:
         holder = await run_blocking(port.port_holder, self._address.connectable.host, number) if number else None
         is_root = sys.platform == "win32" or os.geteuid() == 0
         return checks.judge_port(
-            self._status, number, holder.sentence() if holder is not None else "", may_bind_low=is_root
+            self._status,
+            number,
+            holder.sentence() if holder is not None else "",
+            may_bind_low=is_root,
+            warning=self._address.warning,
         )
 
     async def _check_models(self, place: asyncio.Task[Path | None], whose: asyncio.Task[Ownership | None]) -> Check:

@@ -168,7 +168,7 @@ async def _names(host: str | None, ask: Ask) -> list[str]:
     from launcher.core import open_client
 
     with suppress(LauncherError, TimeoutError):
-        async with asyncio.timeout(ANSWERED_WITHIN_S), open_client(host) as client:
+        async with asyncio.timeout(ANSWERED_WITHIN_S), open_client(host, mend=False) as client:
             return [name for name in await ask(client) if _is_name(name)]
     return []
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,13 +25,23 @@ if TYPE_CHECKING:
 _UNKNOWN_MODELS = Models(installed=None, loaded=None)
 
 
+class _Seconds(click.FloatRange):
+    """A time; click lets pass what is no number at all."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no time.", param, ctx)
+        return seconds
+
+
 @click.command(short_help="Tell whether Ollama runs, whose it is and what is loaded.")
 @click.option("-w", "--watch", is_flag=True, help="Go on, and tell each change, until Ctrl-C.")
 @click.option(
     "--interval",
     "interval_s",
     metavar="SECONDS",
-    type=click.FloatRange(min=0.1, max=3600),
+    type=_Seconds(min=0.1, max=3600),
     default=2.0,
     show_default=True,
     help="With --watch: look so often.",

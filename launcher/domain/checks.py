@@ -27,6 +27,12 @@ SCARCE_STATE_BYTES = 50_000_000
 PRUNED_AFTER_S = 3600.0
 """A starting server removes unfinished downloads that are older (server/images.go, 0.33)."""
 
+RUNS_WITHIN_S = 30.0
+"""A download that has written so lately goes on: a stalled part is begun again after as long (server/download.go)."""
+INTEL = "an Intel card"
+
+# Ollama leaves these out by itself, so that nothing is wrong where it does not use them.
+_INTEGRATED = frozenset({INTEL})
 _INSTALL = "Install Ollama from https://ollama.com/download, or name its program in the settings."
 _NUMBERS = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 
@@ -244,7 +250,8 @@ def judge_server(status: ServerStatus, latency_ms: float | None) -> Check:
                 Verdict.FAILED,
                 f"No Ollama answers at {address}.",
                 detail="" if status.reason == f"No Ollama answers at {address}." else status.reason,
-                hint="Check the address, and whether Ollama runs there and listens to other computers (OLLAMA_HOST).",
+                hint=status.hint
+                or "Check the address, and whether Ollama runs there and listens to other computers (OLLAMA_HOST).",
             )
         case ServerState.CHECKING:
             return Check("server", Verdict.UNKNOWN, f"Whether Ollama runs at {address} could not be found out.")
@@ -324,8 +331,13 @@ def _process(pid: int | None) -> str:
     return "" if pid is None else f" (process {pid})"
 
 
-def judge_port(status: ServerStatus, port: int, holder: str, *, may_bind_low: bool = True) -> Check:
-    """``holder`` says in one sentence who listens there; empty: nobody does."""
+def judge_port(status: ServerStatus, port: int, holder: str, *, may_bind_low: bool = True, warning: str = "") -> Check:
+    """``holder`` says in one sentence who listens there; empty: nobody does.
+
+    ``warning`` says what of the wished address the server will not do.
+    """
+    if warning:
+        return Check("port", Verdict.WARNING, warning, hint="Use an address like 127.0.0.1:11434.")
     if port == 0:
         return Check(
             "port",
@@ -493,11 +505,19 @@ class Unfinished:
 def judge_downloads(downloads: Sequence[Unfinished], status: ServerStatus) -> Check:
     if not downloads:
         return Check("downloads", Verdict.OK, "No download is unfinished.")
+    running = status.state in ANSWERING and all(download.age_s < RUNS_WITHIN_S for download in downloads)
     held = sum(download.on_disk_bytes for download in downloads)
     completed = sum(download.completed_bytes for download in downloads)
     total = sum(download.total_bytes for download in downloads)
     title = f"{_count(len(downloads), 'unfinished download')} {_verb(downloads)} {format_bytes(held)} of the disk."
     detail = f"{format_bytes(completed)} of {format_bytes(total)} is there."
+    if running:
+        return Check(
+            "downloads",
+            Verdict.OK,
+            f"{_count(len(downloads), 'file')} of models {_are(downloads)} being downloaded.",
+            detail,
+        )
     damaged = [download for download in downloads if download.damaged]
     foreign = status.state in ANSWERING and status.owner is not Owner.OURS
     if damaged and status.state in ANSWERING:
@@ -526,6 +546,10 @@ def judge_downloads(downloads: Sequence[Unfinished], status: ServerStatus) -> Ch
 
 def _verb(downloads: Sequence[object]) -> str:
     return "holds" if len(downloads) == 1 else "hold"
+
+
+def _are(things: Sequence[object]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def judge_space(path: str, free_bytes: int, total_bytes: int, needed_bytes: int) -> Check:
@@ -615,7 +639,7 @@ def judge_gpu(graphics: Graphics, *, local: bool) -> Check | None:
     if cards and cpu_only:
         return Check(
             "gpu",
-            Verdict.WARNING,
+            Verdict.NOTE if all(card in _INTEGRATED for card in graphics.cards) else Verdict.WARNING,
             f"The server computes on the processor only, though the system shows {cards}.",
             detail=split,
             hint=_card_hint(graphics),
@@ -948,8 +972,8 @@ def judge_variables(
 
 
 def _is_set(names: Sequence[str]) -> str:
-    return "is set" if len(names) == 1 else "are set"
+    return f"{_are(names)} set"
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

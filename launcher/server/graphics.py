@@ -14,14 +14,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from launcher.domain.checks import ComputeDevice
+from launcher.domain.checks import INTEL, ComputeDevice
 from launcher.server.log import mask_secrets
 
 _FOUND = 'msg="inference compute"'
 _BEGIN = 'msg="server config"'
 _READ_BYTES = 512 * 1024
 """The server says it within its first lines; the log is a new one at each start."""
-_VENDORS = {"0x10de": "an NVIDIA card", "0x1002": "an AMD card", "0x8086": "an Intel card"}
+_VENDORS = {"0x10de": "an NVIDIA card", "0x1002": "an AMD card", "0x8086": INTEL}
 _MODEL = re.compile(r"^Model:\s*(?P<model>.+)$", re.MULTILINE)
 _HIDING = (
     "CUDA_VISIBLE_DEVICES",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import shutil
 import socket
 import subprocess
@@ -56,6 +57,15 @@ def test_commands_and_options(launched: Launched) -> None:
 
 def test_no_server_is_no_delay_and_no_word(launched: Launched) -> None:
     assert completed(launched, "ollama-launcher models show ") == []
+
+
+def test_asking_changes_nothing(launched: Launched) -> None:
+    launched.config_dir.mkdir()
+    (launched.config_dir / "settings.json").write_text("{broken")
+    assert completed(launched, "ollama-launcher models show ") == []
+    # Whoever runs a command is told of it, once.
+    assert os.listdir(launched.config_dir) == ["settings.json"]
+    assert not launched.state_dir.exists()
 
 
 def test_a_silent_server_is_not_waited_for(launched: Launched) -> None:
@@ -155,11 +165,10 @@ def test_in_bash(launched: Launched, tmp_path: Path) -> None:
 
         def typed(text: str, wanted: str) -> bytes:
             os.write(controller, text.encode())
-            return read_until(lambda: os.read(controller, 4096), wanted.encode())
+            return read_until(lambda: _read(controller), wanted.encode())
 
         typed("", "ready> ")
-        typed('eval "$(ollama-launcher completion bash)"; echo e""valuated\r', "evaluated")
-        typed("", "ready> ")
+        typed('eval "$(ollama-launcher completion bash)"; echo e""valuated\r', "evaluated\r\nready> ")
         typed("ollama-launcher mod\t", "models ")
         typed("show lla\t", "llama3.2:1b ")
         # Once more, from behind the colon; then the whole line is printed instead of run.
@@ -171,3 +180,9 @@ def test_in_bash(launched: Launched, tmp_path: Path) -> None:
         process.kill()
         process.wait(20)
         os.close(controller)
+
+
+def _read(terminal: int) -> bytes:
+    """What has come, within a second."""
+    readable, _, _ = select.select([terminal], [], [], 1.0)
+    return os.read(terminal, 4096) if readable else b""

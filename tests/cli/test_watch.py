@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
 from tests.cli.launched import ROOT, Launched, read_until
 from tests.support.waiting import wait_until
@@ -72,6 +73,11 @@ def test_a_reader_that_has_gone_ends_it(launched: Launched) -> None:
     watching.process.stdout.close()
     launched.started()
     assert watching.process.wait(20) == 141
+
+
+@pytest.mark.parametrize("interval", ["0", "-1", "nan", "soon"])
+def test_no_time_at_all_is_wrong_usage(launched: Launched, interval: str) -> None:
+    assert launched.run("status", "--watch", "--interval", interval).code == 2
 
 
 def test_on_a_terminal_it_is_drawn_again(launched: Launched) -> None:

@@ -37,7 +37,7 @@ def verdict(check: Check | None) -> str | None:
     if check is None:
         return None
     assert check.id in checks.LABELS
-    assert check.title[0].isupper() or check.title[0] in "/0123456789", check
+    assert not check.title[0].islower(), check
     assert check.title.endswith((".", "?")), check
     assert "{" not in check.title + check.detail + check.hint, check
     assert not (check.command and check.hint.endswith(".")), check
@@ -200,8 +200,14 @@ def test_models(folder: ModelsFolder, used_by_other: bool, expected: str) -> Non
     assert verdict(checks.judge_models(folder, used_by_other=used_by_other)) == expected
 
 
-def test_one_model_is_no_plural() -> None:
-    assert checks.judge_models(replace(FOLDER, models=1), used_by_other=False).title.endswith("holds 1 model.")
+@pytest.mark.parametrize(("models", "words"), [(0, "no models"), (1, "1 model"), (2, "2 models")])
+def test_numbers_in_words(models: int, words: str) -> None:
+    assert checks.judge_models(replace(FOLDER, models=models), used_by_other=False).title.endswith(f"holds {words}.")
+
+
+def test_an_address_that_is_not_obeyed_is_told() -> None:
+    warning = Address.parse("127.0.0.1:99999").warning
+    assert verdict(checks.judge_port(STOPPED, 11434, "", warning=warning)) == "warning"
 
 
 FRESH = Unfinished("a" * 64, GB, 4 * GB, GB, age_s=60, damaged=False)
@@ -212,6 +218,7 @@ FRESH = Unfinished("a" * 64, GB, 4 * GB, GB, age_s=60, damaged=False)
     [
         pytest.param([], STOPPED, "ok", "", id="none"),
         pytest.param([FRESH], STOPPED, "note", "go on", id="fresh"),
+        pytest.param([replace(FRESH, age_s=2, damaged=True)], OURS, "ok", "", id="running"),
         pytest.param([replace(FRESH, age_s=7200)], STOPPED, "note", "older than an hour", id="old"),
         pytest.param([FRESH, FRESH], FOREIGN, "note", "older than an hour", id="foreign server"),
         pytest.param([replace(FRESH, damaged=True)], STOPPED, "note", "", id="damaged, mended at the start"),
@@ -255,7 +262,7 @@ def loaded(vram_bytes: int) -> tuple[LoadedModel, ...]:
         pytest.param(Graphics((CPU,)), True, "note", "processor only", id="none anywhere"),
         pytest.param(Graphics((CPU,), cards=("an NVIDIA card",)), True, "warning", "driver", id="not found"),
         pytest.param(Graphics((CPU,), cards=("an AMD card",)), True, "warning", "ROCm", id="AMD"),
-        pytest.param(Graphics((CPU,), cards=("an Intel card",)), True, "warning", "IGPU", id="integrated"),
+        pytest.param(Graphics((CPU,), cards=("an Intel card",)), True, "note", "IGPU", id="integrated"),
         pytest.param(
             Graphics((CPU,), cards=("an AMD card",), closed="/dev/kfd"), True, "warning", "groups render", id="closed"
         ),
