@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from launcher.cli import output
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from rich.markdown import Markdown
 
 _PAINT_EVERY_S = 0.06
+_PAINTING_SHARE = 4
+"""A block that takes long to draw is drawn so much more rarely: a code block of 16 kB takes 140 ms."""
+_LONGEST_BLOCK = 32_000
+"""In characters. What is longer is no text for people, and is shown as it is from then on."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _KEPT_FREE_LINES = 2
 """Of the screen, so that what grows can be drawn again without scrolling."""
@@ -92,6 +97,8 @@ class MarkdownScreen:
         self._thought = Growing(in_blocks=False)
         self._said = Growing(in_blocks=True)
         self._printed = False
+        self._plain: PlainScreen | None = None
+        self._paint_every_s = _PAINT_EVERY_S
         self._painter: asyncio.TimerHandle | None = None
         self._broken: output.OutputGone | output.OutputFailed | None = None
 
@@ -107,6 +114,9 @@ class MarkdownScreen:
     def answer(self, text: str) -> None:
         if not text:
             return
+        if self._plain is not None:
+            self._plain.answer(text)
+            return
         if not self._said.begun:
             if not text.strip():
                 return  # models begin with empty lines
@@ -114,19 +124,35 @@ class MarkdownScreen:
             text = text.lstrip("\n")
         self._said.add(text)
         self._changed()
+        if len(self._said.open) > _LONGEST_BLOCK:
+            self._draw_no_more()
 
     def close(self) -> None:
         self._waiting = ""
+        self._stop_drawing()
+        if self._plain is not None:
+            self._plain.close()
+            return
+        with output.told_when_broken():
+            self._print_thought()
+            self._print(self._said.rest())
+
+    def _stop_drawing(self) -> None:
         if self._painter is not None:
             self._painter.cancel()
             self._painter = None
         live, self._live = self._live, None
-        with output.told_when_broken():
-            if live is not None:
+        if live is not None:
+            with output.told_when_broken():
                 live.update("")
                 live.stop()
-            self._print_thought()
-            self._print(self._said.rest())
+
+    def _draw_no_more(self) -> None:
+        self._stop_drawing()
+        self._plain = PlainScreen()
+        if self._printed:
+            self._plain.answer("\n")
+        self._plain.answer(self._said.rest())
 
     def _changed(self) -> None:
         if self._broken is not None:
@@ -136,10 +162,11 @@ class MarkdownScreen:
 
     def _paint_soon(self) -> None:
         if self._painter is None:
-            self._painter = asyncio.get_running_loop().call_later(_PAINT_EVERY_S, self._paint)
+            self._painter = asyncio.get_running_loop().call_later(self._paint_every_s, self._paint)
 
     def _paint(self) -> None:
         self._painter = None
+        began_s = time.perf_counter()
         try:
             with output.told_when_broken():
                 live = self._opened()
@@ -149,6 +176,7 @@ class MarkdownScreen:
                 live.update(self._tail(), refresh=True)
         except (output.OutputGone, output.OutputFailed) as broken:
             self._broken = broken
+        self._paint_every_s = max(_PAINT_EVERY_S, (time.perf_counter() - began_s) * _PAINTING_SHARE)
 
     def _opened(self) -> Live:
         if self._live is None:

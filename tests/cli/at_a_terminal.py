@@ -17,6 +17,8 @@ from tests.cli.launched import ROOT
 
 CTRL_C, CTRL_D, ENTER, ALT_ENTER = "\x03", "\x04", "\r", "\x1b\r"
 _TIMEOUT_S = 30.0
+_PROMPT = b"\x1b[?2004h"
+"""What prompt-toolkit writes when it begins to read a line: pasting is bracketed from now on."""
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|\x1b[=>]")
 
 
@@ -28,6 +30,7 @@ class AtATerminal:
         self._leader = leader
         self.screen = b""
         """Everything that was written to the terminal."""
+        self._prompts = 0
 
     @property
     def text(self) -> str:
@@ -50,12 +53,11 @@ class AtATerminal:
 
     def prompted(self) -> None:
         """Wait until a line can be typed after all that was written so far."""
-        self._seen_prompts = getattr(self, "_seen_prompts", 0)
         deadline_s = time.monotonic() + _TIMEOUT_S
-        while self.screen.count(b"\x1b[?2004h") <= self._seen_prompts:
+        while self.screen.count(_PROMPT) <= self._prompts:
             assert time.monotonic() < deadline_s, f"no prompt: {self.text!r}"
             assert self._read(), f"ended without a prompt: {self.text!r}"
-        self._seen_prompts += 1
+        self._prompts += 1
 
     def end(self) -> int:
         """Read until the command has ended; returns its exit code."""

@@ -129,6 +129,18 @@ def test_markdown_on_a_terminal_leaves_nothing_out(talking: Launched) -> None:
     assert b"\x1b[1mbold" in person.screen
 
 
+def test_what_is_too_long_to_be_drawn_is_shown_all_the_same(launched: Launched) -> None:
+    fault = {"fault": "long_line", "after_tokens": 5, "bytes": 200_000}
+    launched.started(
+        {"tokens_per_s": 500, "models": {"fast": {"size_bytes": 1_000_000}}, "answers": {"faults": [fault]}}
+    )
+    assert launched.run("models", "pull", "fast").code == 0
+    with at_a_terminal(launched.environment, "chat", "-m", "fast", "hello") as person:
+        assert person.end() == 0
+    assert len(person.text) > 200_000
+    assert person.text.endswith("You wrote: hello\n")
+
+
 def test_options_reach_the_server(launched: Launched) -> None:
     launched.started({"tokens_per_s": 500, "models": {"fast": {"size_bytes": 1_000_000, "context_length": 32768}}})
     assert launched.run("models", "pull", "fast").code == 0
