@@ -7,6 +7,7 @@ needs no lock; a decision is made, and the file written, by who holds :class:`Se
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -39,7 +40,10 @@ _MOST_SET_ASIDE = 9
 _LOCK_POLL_S = 0.02
 _REPLACE_TRIES = 20
 _REPLACE_PAUSE_S = 0.05
-_STORAGE_HINT = "Check who may write to this folder, or name another one in LAUNCHER_STATE_DIR."
+_STORAGE_HINT = (
+    "Check who may write to this folder and whether the disk is full, or name another one in LAUNCHER_STATE_DIR."
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Wanted(Enum):
@@ -112,25 +116,39 @@ class RecordFile:
         """
         members = self._members() or {}
         kept = {key: value for key, value in members.items() if key not in _KEYS}
-        text = json.dumps({**_members(record), **kept}, indent=1, ensure_ascii=True)
+        content = (json.dumps({**_members(record), **kept}, indent=1, ensure_ascii=True) + "\n").encode("ascii")
         ensure_dir(self.path.parent)
         try:
-            # mkstemp makes it 0600. Its own name each time: a write that was killed blocks no later one.
-            descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".new", dir=self.path.parent)
             try:
-                with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                    file.write(text + "\n")
-                _replace(name, self.path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(name)
-                raise
+                self._write_anew(content)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                # A server must be stopped from a full disk, too.
+                self._write_over(content)
         except OSError as error:
             raise StorageError(
                 sentence("The state of the server cannot be written to {parent}.", parent=self.path.parent),
                 detail=str(error),
                 hint=_STORAGE_HINT,
             ) from error
+
+    def _write_anew(self, content: bytes) -> None:
+        # mkstemp makes it 0600. Its own name each time: a write that was killed blocks no later one.
+        descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".new", dir=self.path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            _replace(name, self.path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name)
+            raise
+
+    def _write_over(self, content: bytes) -> None:
+        """Write into the block that the file has already: in one piece, over all that was there."""
+        with self.path.open("r+b", buffering=0) as file:
+            file.write(content.ljust(os.fstat(file.fileno()).st_size))
 
     def _members(self) -> dict[str, Any] | None:
         try:

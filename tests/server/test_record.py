@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -352,3 +353,24 @@ def test_who_only_looks_mends_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     assert RecordFile(path, said.append, mends=False).read() is None
     assert (len(said), "server.json" in said[0], os.listdir(tmp_path)) == (1, True, ["server.json"])
+
+
+def test_a_full_disk_keeps_nobody_from_stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = RecordFile(tmp_path / "server.json")
+    file.write(_RECORD)
+
+    def full(*_: object, **__: object) -> tuple[int, str]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    stopped = replace(_RECORD, wanted=Wanted.STOPPED)
+    file.write(stopped)
+    assert file.read() == stopped
+    gone = ServerRecord(wanted=Wanted.STOPPED)
+    file.write(gone)
+    assert file.read() == gone, "nothing of the longer one is left"
+
+    (tmp_path / "server.json").unlink()
+    with pytest.raises(StorageError, match="cannot be written") as raised:
+        file.write(gone)
+    assert "disk is full" in raised.value.hint
