@@ -29,6 +29,7 @@ from launcher.tasks import run_blocking
 _log = logging.getLogger(__name__)
 
 _LINES_EXPLAINED = 40
+_READ_AGAIN_AT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +114,19 @@ class Lookout:
 
     def glance(self) -> Glance:
         """Read the record and check it against the process table. Blocking; raises StorageError."""
-        record = None if self._record_file is None else self._record_file.read()
-        if record is None:
-            return Glance(None, Recorded.NOTHING, leftovers=False)
-        boot_id = identity.boot_id()
-        record = identity.completed(record, boot_id)
-        if record.pid is None:
-            return Glance(record, Recorded.NOTHING, leftovers=False)
-        if identity.is_recorded_alive(record, boot_id):
-            alive = Recorded.ALIVE if record.wanted is Wanted.RUNNING else Recorded.STOPPING
-            return Glance(record, alive, leftovers=False)
-        leftovers = not identity.check_group(record, boot_id).gone
-        # After a reboot nobody's server "ended by itself".
-        ended = record.wanted is Wanted.RUNNING and identity.same_boot(record.boot_id, boot_id)
-        return Glance(record, Recorded.ENDED if ended else Recorded.NOTHING, leftovers)
+        written = self._written()
+        for _ in range(_READ_AGAIN_AT_MOST):
+            glance = _checked(written)
+            if glance.recorded is not Recorded.ENDED:
+                return glance
+            before, written = written, self._written()
+            if written == before:
+                return glance
+            # Its end was wished between the reading and the look at the process table.
+        return _checked(written)
+
+    def _written(self) -> ServerRecord | None:
+        return None if self._record_file is None else self._record_file.read()
 
     def is_here(self, record: ServerRecord | None) -> bool:
         """Tell whether the record speaks of a server at our address."""
@@ -211,6 +211,23 @@ class Lookout:
             missing = NotInstalled()
             return replace(sighting, installed=False, reason=missing.title, hint=missing.hint)
         return replace(sighting, installed=True, reason="", hint="")
+
+
+def _checked(record: ServerRecord | None) -> Glance:
+    """Check what was read against the process table."""
+    if record is None:
+        return Glance(None, Recorded.NOTHING, leftovers=False)
+    boot_id = identity.boot_id()
+    record = identity.completed(record, boot_id)
+    if record.pid is None:
+        return Glance(record, Recorded.NOTHING, leftovers=False)
+    if identity.is_recorded_alive(record, boot_id):
+        alive = Recorded.ALIVE if record.wanted is Wanted.RUNNING else Recorded.STOPPING
+        return Glance(record, alive, leftovers=False)
+    leftovers = not identity.check_group(record, boot_id).gone
+    # After a reboot nobody's server "ended by itself".
+    ended = record.wanted is Wanted.RUNNING and identity.same_boot(record.boot_id, boot_id)
+    return Glance(record, Recorded.ENDED if ended else Recorded.NOTHING, leftovers)
 
 
 def _bound(record: ServerRecord) -> Address:
