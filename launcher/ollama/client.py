@@ -896,7 +896,7 @@ class Client:
         recover: Recovery | bool | None = None,
     ) -> AsyncGenerator[Piece, None]:
         """Make one call to a model and hand out its answer as it comes. Every one goes through here."""
-        said, thought = StringIO(), StringIO()
+        said, thought, room_chars = StringIO(), StringIO(), _MAX_PARTIAL_CHARS
         trial = self._rescue.begin(path, await _made(body), recover)
         events = path.startswith("/v1/")
         while True:
@@ -908,9 +908,8 @@ class Client:
                     async for piece in pieces:
                         if not trial.is_loaded:
                             trial.loaded()
-                        if said.tell() + thought.tell() < _MAX_PARTIAL_CHARS:
-                            said.write(piece.text)
-                            thought.write(piece.thought)
+                        if room_chars > 0:
+                            room_chars -= said.write(piece.text) + thought.write(piece.thought)
                         if ended(piece):
                             await trial.ended(piece)
                         yield piece

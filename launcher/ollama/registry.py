@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from launcher.domain.address import Address, InvalidAddress
 from launcher.domain.names import ModelName
@@ -22,7 +22,7 @@ from launcher.ollama.errors import CutStream, ModelNotFound, NotRunning, Protoco
 from launcher.ollama.net import httpx
 from launcher.ollama.tls import trusted, trusting_nobody
 from launcher.ollama.transport import error_text, read_body, translated
-from launcher.ollama.wire.fields import Number, Text, Wire, no_items
+from launcher.ollama.wire.fields import NullIs, Number, Text, Wire
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
 TIMEOUT_S = 6.0
@@ -64,7 +64,7 @@ class _WireLayer(Wire):
 
 class _WireManifest(Wire):
     config: _WireLayer | None = None
-    layers: Annotated[tuple[_WireLayer, ...], BeforeValidator(no_items)] = ()
+    layers: Annotated[tuple[_WireLayer, ...], NullIs(tuple)] = ()
 
 
 class Registry:

@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import launcher.ollama.wire
+from launcher.domain.address import Address
+from launcher.ollama.errors import ProtocolBroken
+from launcher.ollama.transport import translated
 from launcher.ollama.wire.fields import Wire
+from launcher.ollama.wire.inference import ChatAnswer
 from launcher.ollama.wire.models import ModelDetails, ModelInfo, Running, RunningModel, ShownModel, Tags
 from tests.support.replay import load
 
@@ -136,3 +140,17 @@ def test_nothing_recorded_of_a_model_is_lost(name: str) -> None:
     assert unknown == set()
     assert shown.model_info == body["model_info"]
     assert len(shown.tensors) == len(body["tensors"])
+
+
+def test_a_problem_is_told_by_its_place() -> None:
+    with pytest.raises(ProtocolBroken) as caught, translated(Address.parse("")):
+        Tags.model_validate_json('{"models":[{"name":"a"},{"details":{"families":[3]}}]}')
+    assert "valid string at models.1.details.families.0; found: 3" in caught.value.detail
+
+
+def test_times_in_every_shape_that_go_writes() -> None:
+    texts = ["2026-11-21T05:44:33Z", "2026-11-21T05:44:33.5+00:00", "2026-11-21T07:44:33.123456789+02:00"]
+    moments = [ModelInfo.model_validate_json(json.dumps({"modified_at": text})).modified_at for text in texts]
+    assert all(moment is not None and moment.tzinfo is not None and moment.hour in (5, 7) for moment in moments)
+    now = datetime.now(UTC)
+    assert ChatAnswer(created_at=now).created_at == now

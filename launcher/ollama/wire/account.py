@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from launcher.ollama.wire.fields import Flag, Number, Text, Texts, Wire, no_items
+from launcher.ollama.wire.fields import Flag, NullIs, Number, Text, Texts, Wire
 
 
 class Account(Wire):
@@ -39,7 +39,7 @@ class Recommendation(Wire):
 class Recommendations(Wire):
     """``/api/experimental/model-recommendations``: answered from a cache, offline from a list within the server."""
 
-    recommendations: Annotated[tuple[Recommendation, ...], BeforeValidator(no_items)] = ()
+    recommendations: Annotated[tuple[Recommendation, ...], NullIs(tuple)] = ()
 
 
 class CloudStatus(Wire):
@@ -50,14 +50,10 @@ class CloudStatus(Wire):
     """``none``, ``env``, ``config`` or ``both``."""
 
 
-def _cloud(value: object) -> object:
-    return CloudStatus() if value is None else value
-
-
 class StatusAnswer(Wire):
     """``/api/status``."""
 
-    cloud: Annotated[CloudStatus, BeforeValidator(_cloud)] = Field(default_factory=CloudStatus)
+    cloud: Annotated[CloudStatus, NullIs(CloudStatus)] = Field(default_factory=CloudStatus)
 
 
 class WebResult(Wire):
@@ -71,7 +67,7 @@ class WebResult(Wire):
 class WebSearchAnswer(Wire):
     """``web_search``: what was found, best first."""
 
-    results: Annotated[tuple[WebResult, ...], BeforeValidator(no_items)] = ()
+    results: Annotated[tuple[WebResult, ...], NullIs(tuple)] = ()
 
 
 class WebPage(Wire):

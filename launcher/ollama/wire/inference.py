@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from typing import Annotated, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from launcher.ollama.wire.fields import Flag, Members, Moment, Text, Wire, no_items
+from launcher.ollama.wire.fields import Flag, Members, Moment, NullIs, Text, Wire
 
 Image: TypeAlias = bytes | str | os.PathLike[str]
 """The bytes of a picture, the path of its file, or Base64 as the wire has it."""
@@ -26,16 +26,12 @@ class ToolCallFunction(Wire):
     """Which of several calls of one answer it is, from 0."""
 
 
-def _function(value: object) -> object:
-    return ToolCallFunction() if value is None else value
-
-
 class ToolCall(Wire):
     """One call that a model asks for. It comes whole, never in pieces."""
 
     id: Text = ""
     """Goes back as ``tool_call_id`` with the result; empty where the model gives none."""
-    function: Annotated[ToolCallFunction, BeforeValidator(_function)] = Field(default_factory=ToolCallFunction)
+    function: Annotated[ToolCallFunction, NullIs(ToolCallFunction)] = Field(default_factory=ToolCallFunction)
 
 
 class Message(Wire):
@@ -52,8 +48,8 @@ class Message(Wire):
     content: Text = ""
     thinking: Text = ""
     """What the model thought before it answered. May go back with an ``assistant`` message."""
-    images: Annotated[tuple[Image, ...], BeforeValidator(no_items)] = ()
-    tool_calls: Annotated[tuple[ToolCall, ...], BeforeValidator(no_items)] = ()
+    images: Annotated[tuple[Image, ...], NullIs(tuple)] = ()
+    tool_calls: Annotated[tuple[ToolCall, ...], NullIs(tuple)] = ()
     """May come with any line of a stream, the last included."""
     tool_name: Text = ""
     tool_call_id: Text = ""
@@ -64,12 +60,12 @@ class TokenLogprob(Wire):
 
     token: Text = ""
     logprob: float | None = None
-    bytes: Annotated[tuple[int, ...], BeforeValidator(no_items)] = ()
+    bytes: Annotated[tuple[int, ...], NullIs(tuple)] = ()
     """Its UTF-8; a token may be a part of a character only."""
-    top_logprobs: Annotated[tuple[TokenLogprob, ...], BeforeValidator(no_items)] = ()
+    top_logprobs: Annotated[tuple[TokenLogprob, ...], NullIs(tuple)] = ()
 
 
-Logprobs = Annotated[tuple[TokenLogprob, ...], BeforeValidator(no_items)]
+Logprobs = Annotated[tuple[TokenLogprob, ...], NullIs(tuple)]
 
 
 class _Counted(Wire):
@@ -103,14 +99,10 @@ class _Answer(_Counted):
     logprobs: Logprobs = ()
 
 
-def _message(value: object) -> object:
-    return Message() if value is None else value
-
-
 class ChatAnswer(_Answer):
     """``/api/chat``: a whole answer, or one piece of a streamed one."""
 
-    message: Annotated[Message, BeforeValidator(_message)] = Field(default_factory=Message)
+    message: Annotated[Message, NullIs(Message)] = Field(default_factory=Message)
 
     @property
     def text(self) -> str:
@@ -128,9 +120,9 @@ class GenerateAnswer(_Answer):
 
     response: Text = ""
     thinking: Text = ""
-    context: Annotated[tuple[int, ...], BeforeValidator(no_items)] = ()
+    context: Annotated[tuple[int, ...], NullIs(tuple)] = ()
     """Tokens that a next call may take along to go on, in the last piece; the server calls that deprecated."""
-    tool_calls: Annotated[tuple[ToolCall, ...], BeforeValidator(no_items)] = ()
+    tool_calls: Annotated[tuple[ToolCall, ...], NullIs(tuple)] = ()
 
     @property
     def text(self) -> str:
@@ -147,10 +139,10 @@ class EmbedAnswer(_Counted):
     """``/api/embed``: a vector of length 1 for each text, in their order; none when nothing was sent."""
 
     model: Text = ""
-    embeddings: Annotated[tuple[tuple[float, ...], ...], BeforeValidator(no_items)] = ()
+    embeddings: Annotated[tuple[tuple[float, ...], ...], NullIs(tuple)] = ()
 
 
 class EmbeddingAnswer(Wire):
     """``/api/embeddings``, the older route: one vector of any length; empty when nothing was sent."""
 
-    embedding: Annotated[tuple[float, ...], BeforeValidator(no_items)] = ()
+    embedding: Annotated[tuple[float, ...], NullIs(tuple)] = ()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from launcher.ollama.wire.fields import End, Flag, Members, Moment, Number, Text, Texts, Wire, no_items
+from launcher.ollama.wire.fields import End, Flag, Members, Moment, NullIs, Number, Text, Texts, Wire
 
 
 class VersionAnswer(Wire):
@@ -28,11 +28,7 @@ class ModelDetails(Wire):
     embedding_length: Number = 0
 
 
-def _details(value: object) -> object:
-    return ModelDetails() if value is None else value
-
-
-Details = Annotated[ModelDetails, BeforeValidator(_details)]
+Details = Annotated[ModelDetails, NullIs(ModelDetails)]
 
 
 class ModelInfo(Wire):
@@ -54,7 +50,7 @@ class ModelInfo(Wire):
 class Tags(Wire):
     """``/api/tags``: the installed models, newest first."""
 
-    models: Annotated[tuple[ModelInfo, ...], BeforeValidator(no_items)] = ()
+    models: Annotated[tuple[ModelInfo, ...], NullIs(tuple)] = ()
 
 
 class RunningModel(Wire):
@@ -74,7 +70,7 @@ class RunningModel(Wire):
 class Running(Wire):
     """``/api/ps``: the loaded models. One that is still loading is not among them."""
 
-    models: Annotated[tuple[RunningModel, ...], BeforeValidator(no_items)] = ()
+    models: Annotated[tuple[RunningModel, ...], NullIs(tuple)] = ()
 
 
 class Tensor(Wire):
@@ -82,7 +78,7 @@ class Tensor(Wire):
 
     name: Text = ""
     type: Text = ""
-    shape: Annotated[tuple[int, ...], BeforeValidator(no_items)] = ()
+    shape: Annotated[tuple[int, ...], NullIs(tuple)] = ()
 
 
 class ShownModel(Wire):
@@ -94,13 +90,13 @@ class ShownModel(Wire):
     template: Text = ""
     system: Text = ""
     details: Details = Field(default_factory=ModelDetails)
-    messages: Annotated[tuple[dict[str, Any], ...], BeforeValidator(no_items)] = ()
+    messages: Annotated[tuple[dict[str, Any], ...], NullIs(tuple)] = ()
     remote_model: Text = ""
     remote_host: Text = ""
     model_info: Members = Field(default_factory=dict)
     """GGUF metadata; unless asked for verbosely, arrays are null."""
     projector_info: Members = Field(default_factory=dict)
-    tensors: Annotated[tuple[Tensor, ...], BeforeValidator(no_items)] = ()
+    tensors: Annotated[tuple[Tensor, ...], NullIs(tuple)] = ()
     capabilities: Texts = ()
     modified_at: Moment = None
     requires: Text = ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from launcher.ollama.wire.fields import Number, Text, Wire, no_items
+from launcher.ollama.wire.fields import NullIs, Number, Text, Wire
 
 
 class V1Model(Wire):
@@ -24,7 +24,7 @@ class V1Models(Wire):
     """``/v1/models``: the installed models."""
 
     object: Text = ""
-    data: Annotated[tuple[V1Model, ...], BeforeValidator(no_items)] = ()
+    data: Annotated[tuple[V1Model, ...], NullIs(tuple)] = ()
 
 
 class V1Function(Wire):
@@ -34,17 +34,13 @@ class V1Function(Wire):
     arguments: Text = ""
 
 
-def _function(value: Any) -> Any:
-    return V1Function() if value is None else value
-
-
 class V1ToolCall(Wire):
     """One call that a model asks for."""
 
     id: Text = ""
     index: Number = 0
     type: Text = ""
-    function: Annotated[V1Function, BeforeValidator(_function)] = Field(default_factory=V1Function)
+    function: Annotated[V1Function, NullIs(V1Function)] = Field(default_factory=V1Function)
 
 
 class V1Message(Wire):
@@ -53,7 +49,7 @@ class V1Message(Wire):
     role: Text = ""
     content: Text = ""
     reasoning: Text = ""
-    tool_calls: Annotated[tuple[V1ToolCall, ...], BeforeValidator(no_items)] = ()
+    tool_calls: Annotated[tuple[V1ToolCall, ...], NullIs(tuple)] = ()
 
 
 class V1Usage(Wire):
@@ -64,11 +60,7 @@ class V1Usage(Wire):
     total_tokens: int | None = None
 
 
-def _message(value: Any) -> Any:
-    return V1Message() if value is None else value
-
-
-Said = Annotated[V1Message, BeforeValidator(_message)]
+Said = Annotated[V1Message, NullIs(V1Message)]
 
 
 class V1Choice(Wire):
@@ -99,7 +91,7 @@ class V1ChatAnswer(Wire):
     """Seconds since 1970."""
     model: Text = ""
     system_fingerprint: Text = ""
-    choices: Annotated[tuple[V1Choice, ...], BeforeValidator(no_items)] = ()
+    choices: Annotated[tuple[V1Choice, ...], NullIs(tuple)] = ()
     usage: V1Usage | None = None
 
     @property
@@ -117,7 +109,7 @@ class V1ChatChunk(Wire):
     """Seconds since 1970."""
     model: Text = ""
     system_fingerprint: Text = ""
-    choices: Annotated[tuple[V1Delta, ...], BeforeValidator(no_items)] = ()
+    choices: Annotated[tuple[V1Delta, ...], NullIs(tuple)] = ()
     """Empty in the piece that carries ``usage``."""
     usage: V1Usage | None = None
     """Only where it was asked for, in a piece of its own at the end."""
@@ -138,13 +130,13 @@ class V1Embedding(Wire):
 
     object: Text = ""
     index: Number = 0
-    embedding: Annotated[tuple[float, ...], BeforeValidator(no_items)] = ()
+    embedding: Annotated[tuple[float, ...], NullIs(tuple)] = ()
 
 
 class V1Embeddings(Wire):
     """``/v1/embeddings``: one vector for each text."""
 
     object: Text = ""
-    data: Annotated[tuple[V1Embedding, ...], BeforeValidator(no_items)] = ()
+    data: Annotated[tuple[V1Embedding, ...], NullIs(tuple)] = ()
     model: Text = ""
     usage: V1Usage | None = None
