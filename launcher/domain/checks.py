@@ -456,9 +456,15 @@ def judge_models(folder: ModelsFolder, *, used_by_other: bool) -> Check:
             hint="Stop all but one, or give each a folder of its own by OLLAMA_MODELS.",
         )
     used = f"used by {folder.users[0]}" if folder.users else ""
-    if used_by_other and not (folder.exists and folder.readable):
+    count = "" if folder.models is None else f" holds {_count(folder.models, 'model')}"
+    if used_by_other:
         return Check(
-            "models", Verdict.OK, f"The server keeps its models in {path}, which only its own user may look into."
+            "models",
+            Verdict.OK,
+            f"The server keeps its models in {path}, unless it was told otherwise where it is started.",
+            detail=f"It{count}."
+            if folder.exists and folder.readable and count
+            else "Only its own user may look there.",
         )
     if not folder.exists:
         if folder.can_be_made:
@@ -476,7 +482,7 @@ def judge_models(folder: ModelsFolder, *, used_by_other: bool) -> Check:
             f"{path} is not a folder, so no models can be kept there.",
             hint="Name another folder in OLLAMA_MODELS.",
         )
-    if not used_by_other and not (folder.readable and folder.writable):
+    if not (folder.readable and folder.writable):
         return Check(
             "models",
             Verdict.FAILED,
@@ -484,7 +490,6 @@ def judge_models(folder: ModelsFolder, *, used_by_other: bool) -> Check:
             detail=used,
             hint="Give it to your user, or name another folder in OLLAMA_MODELS.",
         )
-    count = "" if folder.models is None else f" holds {_count(folder.models, 'model')}"
     return Check("models", Verdict.OK, f"The models folder {path}{count or ' is there'}.", detail=used)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from launcher.actions.examine import Patience, examine
 from launcher.domain.checks import SUBJECTS, Check, Verdict
 from launcher.ollama import Client
+from launcher.server.port import bound_at
 from launcher.settings import FILE_NAME
-from tests.support.demo_server import DemoServer
+from tests.support.demo_server import DemoServer, make_ollama_shim
 from tests.support.machine import Machine
 from tests.support.nobody import AsNobody
+from tests.support.waiting import WaitFor
 
 pytestmark = [
     pytest.mark.anyio,
@@ -183,3 +186,30 @@ def test_as_an_ordinary_user(as_nobody: AsNobody, nobody_folder: Path, free_port
         assert found["models"] == ("failed", f"You may not write to the models folder {keys / 'models'}.")
         assert found["state"][0] == "failed"
     assert found["server"][0] == "warning"
+
+
+def test_a_server_of_another_user(
+    as_nobody: AsNobody, nobody_folder: Path, tmp_path: Path, free_port: int, wait_for: WaitFor
+) -> None:
+    address = f"127.0.0.1:{free_port}"
+    server = subprocess.Popen(
+        [make_ollama_shim(tmp_path), "serve"],
+        env={**os.environ, "OLLAMA_HOST": address, "OLLAMA_MODELS": str(tmp_path / "models")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: bound_at(free_port))
+        home = nobody_folder / "home"
+        home.mkdir()
+        found = as_nobody(_as_nobody, {"HOME": str(home), "PATH": str(nobody_folder), "OLLAMA_HOST": address})
+        assert found["server"][0] == "ok"
+        assert found["exposure"][0] == "ok"
+        if os.geteuid() == 0:
+            assert "another user (root)" in found["owner"][1]
+            assert found["models"][0] in ("ok", "unknown")
+            assert "own user (root)" in found["key"][1]
+    finally:
+        server.terminate()
+        server.wait(10)
