@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -92,14 +93,20 @@ async def _embed(
 
 async def _embedding_model(session: Session, client: Client) -> str:
     """A model that makes embeddings: one that is loaded, else the newest. Raises NotInstalled."""
+    from launcher.ollama.errors import ModelNotFound
+
     tags, ps = await client.tags(), await client.ps()
-    able = [model.name for model in tags.models if _CAPABILITY in model.capabilities]
     loaded = {model.name for model in ps.models}
-    chosen = next((name for name in able if name in loaded), able[0] if able else None)
-    if chosen is None:
-        command = session.command("models", "pull", _SMALL_MODEL)
-        raise NotInstalled("No model for embeddings is installed.", hint=f"Download one with: {command}")
-    return chosen
+    for model in sorted(tags.models, key=lambda model: model.name not in loaded):
+        if _CAPABILITY in model.capabilities:
+            return model.name
+    # The list says "completion" of one that was made here of a file; its description knows better (seen on 0.33.0-rc2).
+    for model in sorted(tags.models, key=lambda model: model.name not in loaded):
+        with contextlib.suppress(ModelNotFound):
+            if _CAPABILITY in (await client.show(model.name)).capabilities:
+                return model.name
+    command = session.command("models", "pull", _SMALL_MODEL)
+    raise NotInstalled("No model for embeddings is installed.", hint=f"Download one with: {command}")
 
 
 def _lines() -> list[str]:
