@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 from PySide6.QtGui import QSessionManager
 
 from launcher import paths
-from launcher.app import outside
 from launcher.app.choices import Choices
 from launcher.app.front import Front
+from launcher.app.outside import Outside
 from launcher.app.pages import LATER, Pages
 from launcher.app.presence import Presence
 from launcher.app.unexpected import versions
@@ -125,6 +125,7 @@ class Launcher:
         self._presence = Presence(
             front, self._scope, on_quit=self._wishes.quit, closes_to_tray=lambda: self._choices.current.close_to_tray
         )
+        outside = Outside(self.report)
         self._wishes.deeds.update(
             setting_changed=self._choices.change,
             choose_binary_requested=self._choices.choose_binary,
