@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from launcher.domain.names import InvalidModelName, ModelName
-from launcher.ollama.errors import ModelNotFound, NoModelInstalled
+from launcher.ollama.errors import NoModelInstalled, Refused
 from launcher.ollama.wire.models import ModelInfo, Running, ShownModel, Tags
 
 # What runs those is an encoder: it answers with vectors only (fs/ggml, 0.33). Asked for only where a server is too old
@@ -71,13 +71,12 @@ def model_key(name: str) -> str:
 async def _can_chat(server: Installed, model: ModelInfo) -> bool:
     if model.remote_host or model.remote_model:
         return False
-    capabilities = frozenset(model.capabilities)
-    if "completion" not in capabilities:
-        # The list may lack some, and older servers tell none there.
-        try:
-            capabilities = frozenset((await server.show(model.name)).capabilities)
-        except ModelNotFound:
-            return False
+    # The list may lack some, and says "completion" of a model for embeddings that was made of a file (seen on
+    # 0.33.0-rc2); older servers tell none there.
+    try:
+        capabilities = frozenset((await server.show(model.name)).capabilities or model.capabilities)
+    except Refused:
+        return False  # gone meanwhile, or damaged
     if capabilities:
         return "completion" in capabilities and "image" not in capabilities
     return model.details.family not in _ENCODERS

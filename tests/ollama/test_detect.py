@@ -47,6 +47,9 @@ class Ollama:
                 return httpx.Response(200, json={"models": [model(name) for name in self.loaded]})
             case "/api/show":
                 name = json.loads(request.content)["model"]
+                listed = {entry["name"]: {"capabilities": entry["capabilities"]} for entry in self.installed}
+                if name not in self.shown and listed.get(name, {}).get("capabilities"):
+                    return httpx.Response(200, json=listed[name])
                 if name not in self.shown:
                     return httpx.Response(404, json={"error": f"model '{name}' not found"})
                 return httpx.Response(200, json=self.shown[name])
@@ -89,6 +92,12 @@ QWEN = model("qwen3:8b", CHAT)
             "",
             "old:latest",
             id="capabilities in show only",
+        ),
+        pytest.param(
+            Ollama(model("made:latest", ["completion"]), LLAMA, shown={"made:latest": {"capabilities": ["embedding"]}}),
+            "",
+            "llama3.2:1b",
+            id="the list says more than is true",
         ),
         pytest.param(
             Ollama(
