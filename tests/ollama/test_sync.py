@@ -49,7 +49,9 @@ def piece(content: str, **members: object) -> bytes:
 
 
 LAST = piece("", done=True, done_reason="stop")
-WHOLE = STREAM_HEAD + chunk(piece("Hello ") + piece("you.") + LAST) + b"0\r\n\r\n"
+# The server closes after it, and must say so: the client would use the connection again.
+CLOSING_HEAD = STREAM_HEAD[:-2] + b"Connection: close\r\n\r\n"
+WHOLE = CLOSING_HEAD + chunk(piece("Hello ") + piece("you.") + LAST) + b"0\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
