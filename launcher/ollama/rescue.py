@@ -21,7 +21,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from launcher.domain.address import Address
 from launcher.domain.names import InvalidModelName, ModelName
@@ -44,7 +44,7 @@ from launcher.ollama.wire.models import RunningModel
 from launcher.ollama.wire.progress import Progress
 
 OnUnreachable = Callable[[Address], Awaitable[object]]
-"""Makes a server answer at the address, or raises; ``launcher.server.auto_start`` is one."""
+"""Makes a server answer at the address; ``launcher.server.auto_start`` is one. What it raises, the call raises."""
 
 PullMissing = bool | Callable[[str], Awaitable[bool]]
 """Whether a missing model may be pulled: always, or when asked with its name."""
@@ -56,6 +56,8 @@ _LOOK_S = 2.0
 _GONE_POLL_S = 0.05
 _USUAL_CONTEXT = 8192
 """One step above what the server goes down to by itself when nobody names a context: 4096 (server/sched.go, 0.33)."""
+_LEAST_DEFAULT_CONTEXT = 2048
+"""Where none was named and the server does not tell; newer versions have at least 4096 (server/routes.go, 0.33)."""
 _LOAD_OPTIONS = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "draft_num_predict")
 """Another value than the last loads the model again (api/types.go ``Runner``, 0.33)."""
 
@@ -238,17 +240,16 @@ class Rescue:
 
     # The model
 
-    async def model(self) -> str:
-        """Choose the model of a call that names none; the same for all of them."""
+    async def model(self, missing: str = "") -> str:
+        """Choose the model of calls that name none: one for all of them, until it turns out to be ``missing``."""
         if self._default_model:
             return self._default_model
-        if not self._detected:
+        if not self._detected or self._detected == missing:
             self._detected = await self.reaching(lambda: detect_model(self._server))
         return self._detected
 
     async def pull(self, model: str, missing: ModelNotFound) -> bool:
         """Pull a missing model, as far as that is allowed; who misses the same meanwhile waits for the same pull."""
-        self._detected = ""
         may = self._pull_missing
         try:
             name = ModelName.parse(model)
@@ -318,7 +319,7 @@ class Rescue:
 
     # The length of a conversation
 
-    async def look_for_cut(self, body: Mapping[str, object], counted: int | None) -> None:
+    async def look_for_cut(self, body: Mapping[str, Any], counted: int | None) -> None:
         """Compare what the server has counted with what was sent, and tell when a part was left out."""
         if not counted or self._tell is None:
             return
@@ -330,9 +331,11 @@ class Rescue:
             self._watch.learn(sent, counted, expected)
             return
         key = model_key(sent.model)
-        contexts = [one.context_length for one in await self.loaded() or () if model_key(one.name) == key]
-        context = contexts[0] or None if contexts else None
-        if expected.is_missed_by(counted, context):
+        loaded = [one.context_length for one in await self.loaded() or () if model_key(one.name) == key]
+        options = body.get("options")
+        named = options.get("num_ctx") if isinstance(options, Mapping) else None
+        context = (loaded[0] if loaded else 0) or (named if isinstance(named, int) else None)
+        if expected.is_missed_by(counted, context or _LEAST_DEFAULT_CONTEXT):
             self.tell(ConversationCut(sent.model, expected.likely, counted, context))
 
 
@@ -375,6 +378,7 @@ class Trial:
         self._is_prepared = False
         self.is_loaded = False
         self._was_loaded: bool | None = None
+        self._chosen_for_caller = False
         self._started = False
         self._pulled = False
         self._busy = 0
@@ -393,7 +397,7 @@ class Trial:
         """Return what is to be sent now. Raises NoModelInstalled."""
         if not self._is_prepared:
             if not self.model:
-                self._body["model"] = await self._rescue.model()
+                self._chosen_for_caller = await self._choose()
             if self._takes_options:
                 self._use_kept_options()
                 self._wanted_context = self._context
@@ -414,6 +418,9 @@ class Trial:
             if self._pulled:
                 return False
             self._pulled = True
+            if self._chosen_for_caller and await self._choose(missing=self.model):
+                # It has been removed since it was chosen, which nobody wants undone.
+                return True
             return await self._rescue.pull(self.model, error)
         if not isinstance(error, Refused | InlineError):
             return False
@@ -439,12 +446,12 @@ class Trial:
         key = model_key(self.model)
         if self._was_loaded is False:
             memory.ours.add(key)
+        options = self._options
+        if self._on_purpose:
+            memory.kept[key] = {name: options[name] for name in _LOAD_OPTIONS if options.get(name) is not None}
         if self._shrunk and self._context is not None:
             memory.caps[key] = self._context
             memory.kept.setdefault(key, {})["num_ctx"] = self._context
-        elif self._on_purpose and self._takes_options:
-            options = self._options
-            memory.kept[key] = {name: options[name] for name in _LOAD_OPTIONS if options.get(name) is not None}
 
     async def ended(self, answer: object) -> None:
         """Look at the last line of an answer, or at the whole of it."""
@@ -467,6 +474,12 @@ class Trial:
     def _context(self, context: int | None) -> None:
         options = {**self._options, "num_ctx": context}
         self._body["options"] = {name: value for name, value in options.items() if value is not None}
+
+    async def _choose(self, missing: str = "") -> bool:
+        """Take the model of calls that name none; say whether that is another one than before."""
+        before = self.model
+        self._body["model"] = await self._rescue.model(missing)
+        return self.model != before
 
     def _use_kept_options(self) -> None:
         memory = self._rescue.memory

@@ -353,6 +353,18 @@ async def test_a_model_that_is_missing_again_is_not_pulled_again() -> None:
     assert server.pulled == ["m:latest"]
 
 
+async def test_a_detected_model_that_was_removed_is_replaced_and_not_pulled() -> None:
+    server = Ollama(answer(), MISSING, answer())
+    server.pulled = ["m:latest"]
+    async with server.client(pull_missing=True) as client:
+        await client.chat(messages=HELLO)
+        server.pulled = ["other:latest"]
+        await client.chat(messages=HELLO)
+        await client.chat(messages=HELLO)
+    assert [body["model"] for body in server.bodies] == ["m:latest", "m:latest", "other:latest", "other:latest"]
+    assert server.pulled == ["other:latest"]
+
+
 # --- the server is busy -----------------------------------------------------------------------------------------------
 
 
@@ -748,6 +760,25 @@ async def test_what_fits_into_the_loaded_context_is_not_told() -> None:
     async with server.client(told) as client:
         await client.chat("m", [{"role": "user", "content": "word " * 1000}])
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("words", "named", "told_context"),
+    [
+        pytest.param(2000, None, None, id="more than any default"),
+        pytest.param(300, 512, 512, id="more than was named"),
+        pytest.param(300, 8192, "silent", id="less than was named"),
+        pytest.param(190, None, "silent", id="less than any default"),
+    ],
+)
+async def test_a_context_that_the_server_does_not_tell(words: int, named: int | None, told_context: object) -> None:
+    told: list[Notice] = []
+    options = {"num_ctx": named} if named else None
+    async with Ollama(answer(prompt_eval_count=100)).client(told) as client:
+        await client.chat("m", [{"role": "user", "content": "word " * words}], options=options)
+    assert [notice.context_tokens for notice in told if isinstance(notice, ConversationCut)] == (
+        [] if told_context == "silent" else [told_context]
+    )
 
 
 async def test_a_conversation_in_order_costs_no_request() -> None:
