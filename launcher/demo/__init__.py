@@ -8,9 +8,10 @@ environment are imported here, and nothing of httpx or pydantic: it must start a
 
     command.py     the command line of ``ollama``: serve, --version, what it says to anything else
     script.py      what a run is told by LAUNCHER_DEMO_SCRIPT: sizes, speeds, faults (the schema is there)
-    script_file.py reading that file
+    script_rare.py what few of them are told; script_file.py reads the file
     server.py      the life of the process: bind, log, discover, serve, stop by signal
     http.py        HTTP/1.1 on asyncio streams: chunks, disconnects, access lines
+    reply.py       what HTTP and the routes expect of each other
     routes/        what each route answers
         table.py       which path is answered by whom, and who may ask
         world.py       what all routes share

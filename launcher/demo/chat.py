@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
+import os
 import re
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from launcher.demo.schema import Material, example
-from launcher.demo.script import ToolUse
 
 _ANSWER = (
     "This is a simulated answer. No model has read your message, and no weights were loaded: the launcher runs against "
@@ -26,7 +24,7 @@ _SEEN = "This is a simulated answer. No model has looked at your {images}. You w
 _TOLD = "This is a simulated answer. The tool {tool} said: {result}"
 _THOUGHT = "The message has to be answered, but there is no model here to do it. I had better say so."
 _SHOWN_CHARACTERS = 200
-_ID_CHARACTERS = string.ascii_lowercase + string.digits
+_ID_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 # A piece of JSON with the space before it, as a tokenizer would cut it.
 _JSON_PIECE = re.compile(r"\s*(?:\w+|[^\w\s])|\s+$")
 
@@ -50,7 +48,8 @@ class Question:
     """Whose it is."""
     images: int = 0
     tools: Sequence[Mapping[str, Any]] = ()
-    tool_use: ToolUse = ToolUse.ONCE
+    tool_use: str = "once"
+    """``once``, when the last message is a person's; ``always``; ``never``."""
     tool_name: str = ""
     """Of the tool whose result the last message is."""
     form: Any = None
@@ -63,9 +62,8 @@ def answer(question: Question) -> Iterator[Token]:
     if question.thinks:
         for word in _words(_THOUGHT):
             yield Token(thinking=word)
-    may_call = question.tool_use is ToolUse.ALWAYS or (
-        question.tool_use is ToolUse.ONCE and question.role.lower() == "user"
-    )
+    is_asked = question.role.lower() == "user"
+    may_call = question.tool_use == "always" or (question.tool_use == "once" and is_asked)
     if question.tools and may_call:
         yield Token(tool_call=_tool_call(question))
     elif question.form:
@@ -115,7 +113,7 @@ def _tool_call(question: Question) -> Mapping[str, Any]:
     named = [one for one in functions if str(one.get("name", "")).lower() in prompt]
     chosen = (named or functions)[0]
     arguments = example(chosen.get("parameters") or {"type": "object"}, Material(question.prompt))
-    called = "call_" + "".join(random.choices(_ID_CHARACTERS, k=8))  # noqa: S311 - a name, no secret
+    called = "call_" + "".join(_ID_CHARACTERS[one % len(_ID_CHARACTERS)] for one in os.urandom(8))
     return {"id": called, "function": {"index": 0, "name": chosen.get("name", ""), "arguments": arguments}}
 
 

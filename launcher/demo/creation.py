@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -245,7 +244,7 @@ class Creation:
         digest = f"sha256:{hashlib.sha256(source.encode()).hexdigest()}"
         is_there = self._folder.touch_blob(digest)
         if not is_there:
-            with tempfile.NamedTemporaryFile(prefix="sha256-", dir=self._folder.blobs, delete=False) as written:
+            with self._folder.open_new_blob() as written:
                 written.write(head)
                 written.truncate(size)
             self._folder.adopt_blob(written.name, digest)

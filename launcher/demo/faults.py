@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
-from launcher.demo.http import Exchange
-from launcher.demo.script import AnswerFaultScript, InvalidScript, Script
+from launcher.demo.script import InvalidScript, Script
 from launcher.domain.names import InvalidModelName, ModelName
+
+if TYPE_CHECKING:
+    from launcher.demo.http import Exchange
+    from launcher.demo.script_rare import AnswerFaultScript
 
 INFERENCE_PATHS = (
     *("/api/generate", "/api/chat", "/api/embed", "/api/embeddings"),
@@ -23,34 +26,21 @@ _OUT_OF_MEMORY = (
 )
 
 
-@dataclass(slots=True)
-class _Armed:
-    fault: AnswerFaultScript
-    key: str | None
-    happened: int = 0
-
-    @property
-    def is_spent(self) -> bool:
-        return bool(self.fault.times) and self.happened >= self.fault.times
-
-
 class AnswerFaults:
     """The faults of one server."""
 
     def __init__(self, script: Script) -> None:
-        self._armed = [_Armed(one, _key(one.model)) for one in script.answers.faults]
+        self._faults = script.answers.faults
+        self._keys = [_key(one.model) for one in self._faults]
+        self._happened = [0] * len(self._faults)
 
     def take(self, kinds: Collection[str], path: str, name: ModelName | None = None) -> AnswerFaultScript | None:
         """Give the next fault of these kinds that meets a request, and count it; None: nothing goes wrong."""
-        for one in self._armed:
-            if one.is_spent or one.fault.fault not in kinds or one.fault.path not in (None, path):
-                continue
-            if one.fault.path is None and path not in INFERENCE_PATHS:
-                continue
-            if one.key is not None and (name is None or name.key != one.key):
-                continue
-            one.happened += 1
-            return one.fault
+        for at in self._left(kinds, name):
+            fault = self._faults[at]
+            if fault.path == path or (fault.path is None and path in INFERENCE_PATHS):
+                self._happened[at] += 1
+                return fault
         return None
 
     async def answers_instead(self, exchange: Exchange) -> bool:
@@ -66,17 +56,23 @@ class AnswerFaults:
 
     def load_failure(self, name: ModelName, context_length: int, size_bytes: int, *, is_alone: bool) -> str | None:
         """Say how the load of a model fails; None: it does not."""
-        for one in self._armed:
-            fault = one.fault
-            if fault.fault not in ("out_of_memory", "load_error") or one.is_spent or one.key not in (None, name.key):
-                continue
+        for at in self._left(("out_of_memory", "load_error"), name):
+            fault = self._faults[at]
             if fault.fault == "load_error":
-                one.happened += 1
+                self._happened[at] += 1
                 return fault.text
             if context_length > fault.fits_num_ctx and not (fault.fits_alone and is_alone):
-                one.happened += 1
+                self._happened[at] += 1
                 return _OUT_OF_MEMORY.format(mebibytes=size_bytes / (1 << 20))
         return None
+
+    def _left(self, kinds: Collection[str], name: ModelName | None) -> Iterator[int]:
+        """List the places of the faults of these kinds that a model may still meet."""
+        for at, fault in enumerate(self._faults):
+            is_spent = bool(fault.times) and self._happened[at] >= fault.times
+            meets = self._keys[at] is None or (name is not None and name.key == self._keys[at])
+            if fault.fault in kinds and meets and not is_spent:
+                yield at
 
 
 def _key(text: str | None) -> str | None:

@@ -11,12 +11,15 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import h11
 
 from launcher.demo import log
 from launcher.demo.golang import dumps
+
+if TYPE_CHECKING:
+    from launcher.demo.reply import Sink
 
 JSON_TYPE = "application/json; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
@@ -48,16 +51,6 @@ class ClientGone(Exception):
     """The client has closed the connection."""
 
 
-class Sink(Protocol):
-    """Where a body goes that is not kept in memory."""
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes."""
-
-    def close(self) -> None:
-        """Let go of what has been taken, whether all of it came or not."""
-
-
 @dataclass(slots=True)
 class Request:
     """One request, read whole."""
@@ -76,28 +69,6 @@ class Request:
     @property
     def path(self) -> str:
         return self.target.partition("?")[0]
-
-
-class Reply(Protocol):
-    """What a route may do with its request: an ``Exchange``, or one that words the same answers differently."""
-
-    @property
-    def request(self) -> Request: ...
-
-    @property
-    def has_begun(self) -> bool: ...
-
-    async def json(self, status: int, value: Any, content_type: str = JSON_TYPE) -> None: ...
-
-    async def fail(self, status: int, text: str) -> None: ...
-
-    async def line(self, value: Any) -> None: ...
-
-    async def end(self) -> None: ...
-
-    async def raw(self, data: bytes) -> None: ...
-
-    def cut(self) -> None: ...
 
 
 class Exchange:
@@ -186,7 +157,7 @@ class Exchange:
 
 Answer = Callable[[Exchange], Awaitable[None]]
 Gate = Callable[[], Awaitable[None]]
-SinkOf = Callable[[str, str], Sink | None]
+SinkOf = Callable[[str, str], "Sink | None"]
 """Gives the sink for the body of a method and path; None: it is read into memory."""
 
 

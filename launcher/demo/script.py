@@ -115,79 +115,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from launcher.demo.script_rare import AccountScript, AnswerFaultScript, WebScript
 
 SCRIPT_VARIABLE = "LAUNCHER_DEMO_SCRIPT"
 DEFAULT_RATE_BYTES_PER_S = 30_000_000.0
 FAULT_KINDS = ("stall", "cut", "rollback", "error", "crash", "corrupt")
-ACCOUNT_STATES = ("offline", "signed_out", "signed_in")
-ANSWER_FAULT_KINDS = (
-    *(
-        "busy",
-        "html",
-        "redirect",
-        "out_of_memory",
-        "load_error",
-        "error",
-        "cut",
-        "no_done",
-        "bad_utf8",
-        "long_line",
-        "stall",
-    ),
-    *("endless", "endless_line"),
-)
+TOOL_USES = ("once", "always", "never")
 
 
 class InvalidScript(InvalidInput):
     """The script file cannot be used."""
-
-
-class ToolUse(Enum):
-    """When a model that has tools calls one."""
-
-    ONCE = "once"
-    ALWAYS = "always"
-    NEVER = "never"
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerFaultScript:
-    """One fault of the inference."""
-
-    fault: str
-    model: str | None = None
-    path: str | None = None
-    times: int = 1
-    after_tokens: int = 0
-    text: str = ""
-    status: int = 200
-    location: str = ""
-    size_bytes: int = 0
-    for_s: float = 0.0
-    fits_num_ctx: int = 0
-    fits_alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AccountScript:
-    """The account of the server at ollama.com."""
-
-    state: str = "offline"
-    name: str = "ada"
-    email: str = "ada@example.com"
-    plan: str = "free"
-
-
-@dataclass(frozen=True, slots=True)
-class WebScript:
-    """What the web holds."""
-
-    results: tuple[Mapping[str, Any], ...] = ()
-    pages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +175,7 @@ class AnswersScript:
     delay_s: float = 0.0
     silent: SilenceScript | None = None
     garbage: tuple[str, ...] = ()
-    tools: ToolUse = ToolUse.ONCE
+    tools: str = "once"
     faults: tuple[AnswerFaultScript, ...] = ()
 
 
@@ -287,8 +229,8 @@ class Script:
     stop: StopScript = field(default_factory=StopScript)
     answers: AnswersScript = field(default_factory=AnswersScript)
     registry: RegistryScript = field(default_factory=RegistryScript)
-    account: AccountScript = field(default_factory=AccountScript)
-    web: WebScript = field(default_factory=WebScript)
+    account: AccountScript | None = None
+    web: WebScript | None = None
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     faults: tuple[FaultScript, ...] = ()
 

@@ -9,17 +9,13 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from launcher.demo.script import (
-    ACCOUNT_STATES,
-    ANSWER_FAULT_KINDS,
     DEFAULT_RATE_BYTES_PER_S,
     FAULT_KINDS,
     SCRIPT_VARIABLE,
-    AccountScript,
-    AnswerFaultScript,
+    TOOL_USES,
     AnswersScript,
     CrashScript,
     FaultScript,
@@ -30,12 +26,12 @@ from launcher.demo.script import (
     SilenceScript,
     StartScript,
     StopScript,
-    ToolUse,
-    WebScript,
 )
 
+if TYPE_CHECKING:
+    from launcher.demo.script_rare import AccountScript, AnswerFaultScript, WebScript
+
 _T = TypeVar("_T")
-_E = TypeVar("_E", bound=Enum)
 _ONCE_BY_DEFAULT = ("stall", "error", "crash")
 
 
@@ -93,8 +89,8 @@ def parse_script(value: object) -> Script:
         stop=top.part("stop", _stop) or StopScript(),
         answers=top.part("answers", _answers) or AnswersScript(),
         registry=top.part("registry", _registry) or RegistryScript(),
-        account=top.part("account", _account) or AccountScript(),
-        web=top.part("web", _web) or WebScript(),
+        account=top.part("account", _account),
+        web=top.part("web", _web),
         models=top.mapping("models"),
         faults=tuple(_fault(one, sized) for one in top.members("faults")),
     )
@@ -167,14 +163,11 @@ class _Members:
             raise self._wrong(name, "an object of objects")
         return value
 
-    def one_of(self, name: str, kind: type[_E], default: _E) -> _E:
-        value = self._take(name)
-        if value is None:
-            return default
-        try:
-            return kind(value)
-        except ValueError:
-            raise self._wrong(name, f"one of {', '.join(one.value for one in kind)}") from None
+    def one_of(self, name: str, known: tuple[str, ...]) -> str:
+        value = self.text(name, known[0])
+        if value not in known:
+            raise self._wrong(name, f"one of {', '.join(known)}")
+        return value
 
     def objects(self, name: str) -> tuple[Mapping[str, Any], ...]:
         value = self._take(name)
@@ -244,12 +237,14 @@ def _answers(members: _Members) -> AnswersScript:
         delay_s=members.number("delay_s", 0.0),
         silent=members.part("silent", _silence),
         garbage=members.texts("garbage"),
-        tools=members.one_of("tools", ToolUse, ToolUse.ONCE),
+        tools=members.one_of("tools", TOOL_USES),
         faults=tuple(_answer_fault(one) for one in members.members("faults")),
     )
 
 
 def _answer_fault(members: _Members) -> AnswerFaultScript:
+    from launcher.demo.script_rare import ANSWER_FAULT_KINDS, AnswerFaultScript
+
     kind = members.text("fault", "")
     if kind not in ANSWER_FAULT_KINDS:
         raise InvalidScript(f"fault must be one of {', '.join(ANSWER_FAULT_KINDS)}, not {kind!r}.")
@@ -273,12 +268,11 @@ def _answer_fault(members: _Members) -> AnswerFaultScript:
 
 
 def _account(members: _Members) -> AccountScript:
+    from launcher.demo.script_rare import ACCOUNT_STATES, AccountScript
+
     plain = AccountScript()
-    state = members.text("state", plain.state)
-    if state not in ACCOUNT_STATES:
-        raise InvalidScript(f"state in account must be one of {', '.join(ACCOUNT_STATES)}, not {state!r}.")
     return AccountScript(
-        state=state,
+        state=members.one_of("state", ACCOUNT_STATES),
         name=members.text("name", plain.name),
         email=members.text("email", plain.email),
         plan=members.text("plan", plain.plan),
@@ -286,6 +280,8 @@ def _account(members: _Members) -> AccountScript:
 
 
 def _web(members: _Members) -> WebScript:
+    from launcher.demo.script_rare import WebScript
+
     return WebScript(results=members.objects("results"), pages=members.mapping("pages"))
 
 

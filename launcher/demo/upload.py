@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import IO
 
@@ -26,8 +25,7 @@ class Upload:
         self._failure: OSError | None = None
         if is_wanted:
             with self._remembered():
-                # Closed by close(), which ends every upload.
-                self._file = tempfile.NamedTemporaryFile(prefix="sha256-", dir=folder.blobs, delete=False)  # noqa: SIM115
+                self._file = folder.open_new_blob()  # closed by close(), which ends every upload
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; what goes wrong is told by ``keep``, when there is somebody to tell."""

@@ -12,6 +12,7 @@ from typing import Any
 from launcher.demo.golang import GoError, loads
 from launcher.demo.http import Exchange
 from launcher.demo.routes.world import Refused, World
+from launcher.demo.script_rare import AccountScript, WebScript
 
 _WEB_RESULTS = 5
 _SIGNIN_URL = "https://ollama.com/connect?name=simulated&key=c2ltdWxhdGVk"
@@ -59,7 +60,8 @@ class AccountRoutes:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._script = world.script.account
+        self._script = world.script.account or AccountScript()
+        self._web = world.script.web or WebScript()
         self._state = self._script.state
 
     async def status(self, exchange: Exchange) -> None:
@@ -96,11 +98,11 @@ class AccountRoutes:
         body = self._web_request(exchange, "/api/web_search", "web search is unavailable")
         wanted = body.get("max_results")
         limit = wanted if isinstance(wanted, int) and wanted > 0 else _WEB_RESULTS
-        await exchange.json(200, {"results": self._world.script.web.results[:limit]})
+        await exchange.json(200, {"results": self._web.results[:limit]})
 
     async def web_fetch(self, exchange: Exchange) -> None:
         body = self._web_request(exchange, "/api/web_fetch", "web fetch is unavailable")
-        page = self._world.script.web.pages.get(str(body.get("url")))
+        page = self._web.pages.get(str(body.get("url")))
         if page is None:
             raise Refused(404, "not found")
         await exchange.json(200, page)

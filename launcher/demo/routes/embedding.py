@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher.demo.chat import count_tokens
-from launcher.demo.http import Reply
 from launcher.demo.routes.account import AccountRoutes
 from launcher.demo.routes.binding import keep_alive_ns, members, options
 from launcher.demo.routes.world import Refused, World, parse_name
 from launcher.demo.runners import RunnerFailed, ServerBusy
 from launcher.demo.store import Installed
 from launcher.demo.vectors import embedding_of
+
+if TYPE_CHECKING:
+    from launcher.demo.reply import Reply
 
 _NO_EMBEDDINGS = "This server does not support embeddings. Start it with `--embeddings`"
 

@@ -6,22 +6,25 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher.demo import log
 from launcher.demo.chat import Question, Token, answer, count_tokens, logprob_of
 from launcher.demo.faults import IN_AN_ANSWER
 from launcher.demo.golang import dumps, loads, quote
-from launcher.demo.http import JSON_TYPE, ClientGone, Reply
+from launcher.demo.http import JSON_TYPE, ClientGone
 from launcher.demo.prompt import PromptTooLong, Room, count_images, count_messages
 from launcher.demo.routes.account import AccountRoutes
 from launcher.demo.routes.binding import keep_alive_ns, members, options
 from launcher.demo.routes.lines import ChatForm, Form, GenerateForm
 from launcher.demo.routes.world import Refused, World, parse_name
 from launcher.demo.runners import Loaded, RunnerFailed, ServerBusy
-from launcher.demo.script import AnswerFaultScript
+from launcher.demo.script_rare import AnswerFaultScript
 from launcher.demo.store import Installed
 from launcher.demo.templates import template_fault
+
+if TYPE_CHECKING:
+    from launcher.demo.reply import Reply
 
 _NO_IMAGES = "Multimodal data provided, but model does not support multimodal requests."
 _DEFAULT_KEEP = 4

@@ -7,15 +7,15 @@ that does to errors: one in the middle of a stream becomes an empty chunk, and `
 from __future__ import annotations
 
 import base64
-import random
+import os
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from launcher.demo.golang import dumps
-from launcher.demo.http import JSON_TYPE, Exchange, Reply, Request
+from launcher.demo.http import JSON_TYPE, Exchange, Request
 from launcher.demo.routes.binding import members
 from launcher.demo.routes.embedding import EmbeddingRoutes
 from launcher.demo.routes.inference import InferenceRoutes
@@ -25,6 +25,9 @@ from launcher.demo.routes.openai_requests import Unfit, chat_request, generate_r
 from launcher.demo.routes.refusing import answer_or_refuse
 from launcher.demo.routes.world import Refused, World
 from launcher.domain.names import ModelName
+
+if TYPE_CHECKING:
+    from launcher.demo.reply import Reply
 
 _PLAIN_JSON = "application/json"
 _STREAM_TYPE = "text/event-stream"
@@ -66,7 +69,7 @@ class OpenAIRoutes:
         if not body.get("messages"):
             await exchange.json(400, _error(400, "[] is too short - 'messages'"))
             return
-        identity = f"chatcmpl-{random.randrange(999)}"  # noqa: S311 - a name, no secret
+        identity = f"chatcmpl-{_number()}"
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         await self._ask(exchange, "/api/chat", chat_request, body, ChatChunks(identity, usage=usage))
 
@@ -74,7 +77,7 @@ class OpenAIRoutes:
         body = await _read(exchange)
         if body is None:
             return
-        identity = f"cmpl-{random.randrange(999)}"  # noqa: S311 - a name, no secret
+        identity = f"cmpl-{_number()}"
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         await self._ask(exchange, "/api/generate", generate_request, body, CompletionChunks(identity, usage=usage))
 
@@ -199,6 +202,10 @@ class _Embeddings:
         count = int(value.get("prompt_eval_count") or 0)
         usage = {"prompt_tokens": count, "total_tokens": count}
         return {"object": "list", "data": entries, "model": self._model, "usage": usage}
+
+
+def _number() -> int:
+    return int.from_bytes(os.urandom(2), "big") % 999
 
 
 def _model(name: str, modified_ns: int, owner: str) -> dict[str, Any]:

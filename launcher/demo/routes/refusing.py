@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from launcher.demo.http import Reply
 from launcher.demo.routes.world import Refused, worded
 from launcher.demo.runners import ServerBusy
 
-_R = TypeVar("_R", bound=Reply)
+if TYPE_CHECKING:
+    from launcher.demo.reply import Reply
+
+_R = TypeVar("_R", bound="Reply")
 
 
 async def answer_or_refuse(route: Callable[[_R], Awaitable[None]], reply: _R) -> None:

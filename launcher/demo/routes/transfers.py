@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from launcher.demo.http import JSON_TYPE, Exchange, Sink
+from launcher.demo.http import JSON_TYPE, Exchange
 from launcher.demo.pull import PullFailed, pull
 from launcher.demo.push import PushFailed, push
 from launcher.demo.registry import MANIFEST_MEDIA_TYPE
@@ -16,6 +16,9 @@ from launcher.demo.routes.world import Refused, World, parse_name, worded
 from launcher.demo.store import is_digest
 from launcher.demo.upload import Upload
 from launcher.domain.names import DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG, InvalidModelName, ModelName
+
+if TYPE_CHECKING:
+    from launcher.demo.reply import Sink
 
 _BLOBS = "/api/blobs/"
 _MISSING = "!MISSING!"
@@ -75,10 +78,8 @@ class TransferRoutes:
         else:
             await progress.succeed()
 
-    def sink_of(self, method: str, path: str) -> Sink | None:
+    def sink_of(self, path: str) -> Sink:
         """Give a place on the disk for an uploaded blob: it may be larger than the memory."""
-        if method != "POST" or not path.startswith(_BLOBS):
-            return None
         digest = path.removeprefix(_BLOBS)
         is_wanted = is_digest(digest) and self._world.folder.blob_size(digest) is None
         return Upload(self._world.folder, is_wanted=is_wanted)
