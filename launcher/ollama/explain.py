@@ -256,6 +256,19 @@ _ROWS: tuple[_Row, ...] = (
         "Try again in a few minutes.",
     ),
     _Row(
+        # Of a push (server/upload.go, 0.33).
+        r"\A(401|403): ",
+        Reason.NOT_ALLOWED,
+        "The registry does not let this server in.",
+        "Sign in with “ollama signin”, and push to a name that begins with your own.",
+    ),
+    _Row(
+        r"\A\d{3}: ",
+        Reason.REGISTRY_FAILED,
+        "The registry answered with an error.",
+        "Try again later; if it stays, check the name.",
+    ),
+    _Row(
         r"pull model manifest: \d{3}",
         Reason.REGISTRY_FAILED,
         "The registry answered with an error.",
@@ -278,6 +291,12 @@ _ROWS: tuple[_Row, ...] = (
         Reason.CONTEXT_TOO_LONG,
         "The text is longer than the model's context.",
         "Shorten it, or load the model with a larger context.",
+    ),
+    _Row(
+        r"raw mode does not support",
+        Reason.BAD_REQUEST,
+        "A raw prompt goes without template, system text and context.",
+        "Leave them out, or do not ask for raw.",
     ),
     _Row(
         r"does not support embeddings",
@@ -412,6 +431,18 @@ _ROWS: tuple[_Row, ...] = (
         Reason.BAD_REQUEST,
         "One of the images cannot be read.",
         "Use PNG, JPEG or WebP.",
+    ),
+    _Row(
+        r"top_logprobs must be",
+        Reason.BAD_REQUEST,
+        "Likelihoods can be told of 0 to 20 tokens.",
+        "Ask for fewer.",
+    ),
+    _Row(
+        r"unknown (renderer|parser)",
+        Reason.TOO_OLD,
+        "This version of Ollama does not know how to talk to this model.",
+        "Update Ollama.",
     ),
     _Row(
         r"json: cannot unmarshal|\Ainvalid character .* looking for|missing request body|\Aunexpected end of JSON",

@@ -181,6 +181,75 @@ def test_words_of_a_stream(text: str, reason: Reason) -> None:
     assert error.title.endswith(".") or text in error.title
 
 
+# Seen on 0.33.0-rc2, unless they begin with what other systems or ollama.com say.
+@pytest.mark.parametrize(
+    ("status", "text", "reason", "title"),
+    [
+        (400, '"m" does not support generate', Reason.NOT_CAPABLE, "This model writes no text."),
+        (400, '"m" does not support thinking', Reason.NOT_CAPABLE, "This model cannot think before it answers."),
+        (400, "m:latest does not support tools", Reason.NOT_CAPABLE, "This model cannot use tools."),
+        (400, "m:latest does not support vision", Reason.NOT_CAPABLE, "This model cannot see images."),
+        (400, "m:latest does not support insert", Reason.NOT_CAPABLE, "This model cannot fill in between two texts."),
+        (400, "m does not support dancing", Reason.NOT_CAPABLE, "This model cannot do that."),
+        (
+            400,
+            '{"error":{"code":400,"message":"… but model does not support multimodal requests."}}',
+            Reason.NOT_CAPABLE,
+            "This model cannot see images.",
+        ),
+        (501, "This server does not support embeddings.", Reason.NOT_CAPABLE, "This model gives no embeddings."),
+        (500, "This server does not support embeddings.", Reason.NOT_CAPABLE, "This model gives no embeddings."),
+        (400, "raw mode does not support template, system, or context", Reason.BAD_REQUEST, None),
+        (400, "top_logprobs must be between 0 and 20", Reason.BAD_REQUEST, None),
+        (400, 'invalid think value: "huge" (must be "high", …)', Reason.BAD_REQUEST, None),
+        (400, 'time: missing unit in duration "10"', Reason.BAD_REQUEST, "This is no length of time."),
+        (500, 'option "num_ctx" must be of type integer', Reason.BAD_REQUEST, None),
+        (500, 'invalid format: "yaml"; expected "json" or a valid JSON Schema object', Reason.BAD_REQUEST, None),
+        (400, "Failed to load image or audio file", Reason.BAD_REQUEST, "One of the images cannot be read."),
+        (400, "the input length exceeds the context length", Reason.CONTEXT_TOO_LONG, None),
+        (500, 'unknown renderer "new"', Reason.TOO_OLD, None),
+        (500, "quantization is only supported for F16, BF16 and F32 models", Reason.BAD_REQUEST, None),
+        (400, "only one adapter is currently supported", Reason.BAD_REQUEST, None),
+        (400, "invalid digest format", Reason.BAD_REQUEST, "This cannot be the digest of a file."),
+        (400, 'digest mismatch, expected "sha256:a", got "sha256:b"', Reason.BAD_REQUEST, None),
+        (503, "server busy, please try again.  maximum pending requests exceeded", Reason.BUSY, None),
+        (503, "account unavailable", Reason.CLOUD_UNREACHABLE, "The server cannot reach ollama.com."),
+        (502, 'Post "https://ollama.com:443/api/chat?ts=1": dial tcp: i/o timeout', Reason.CLOUD_UNREACHABLE, None),
+        (401, "you are not currently signed in", Reason.NOT_ALLOWED, None),
+        (401, "unauthorized", Reason.NOT_ALLOWED, None),
+        (402, "upgrade your plan", Reason.NOT_ALLOWED, None),
+        (429, "slow down", Reason.BUSY, "There were too many requests."),
+        (403, "ollama cloud is disabled: remote model is unavailable", Reason.CLOUD_OFF, None),
+        (500, "llama-server reported out-of-memory during startup", Reason.OUT_OF_MEMORY, None),
+    ],
+)
+def test_words_of_a_refusal(status: int, text: str, reason: Reason, title: str | None) -> None:
+    error = refusal(status, text)
+    assert error.reason is reason
+    assert title is None or error.title == title
+    assert error.hint
+    assert "{" not in error.title
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("401: unauthorized", Reason.NOT_ALLOWED),
+        ("501: <!DOCTYPE HTML>… this method does not support that", Reason.REGISTRY_FAILED),
+        ("open /m/manifests/r/library/nope/latest: no such file or directory", Reason.NO_SUCH_MODEL),
+        ("open C:\\m\\manifests\\nope: The system cannot find the path specified.", Reason.NO_SUCH_MODEL),
+        (f"open /m/blobs/sha256-{'1' * 64}: no such file or directory", Reason.DAMAGED_MODEL),
+        ("supplied file was not in GGUF format", Reason.BAD_REQUEST),
+        ("unsupported quantization type Q9 - supported types are F32", Reason.BAD_REQUEST),
+        ('Head "https://h:1/v2/": tls: first record does not look like a TLS handshake', Reason.REGISTRY_FAILED),
+    ],
+)
+def test_words_of_a_push_and_a_create(text: str, reason: Reason) -> None:
+    error = InlineError(text)
+    assert error.reason is reason
+    assert error.hint
+
+
 def test_an_unknown_text_is_shown_shortened_and_on_one_line() -> None:
     error = InlineError("a\nb " + "c" * 10_000)
     assert "a b ccc" in error.title
@@ -206,5 +275,6 @@ def test_every_recorded_error_has_a_sentence_without_json(status: int, text: str
     error = InlineError(text) if status == 200 else refusal(status, text)
     assert "{" not in error.title
     assert error.title[0].isupper()
-    assert error.hint or error.reason is Reason.OTHER
+    assert error.hint
+    assert error.reason is not Reason.OTHER
     assert isinstance(error, ModelNotFound) == (status == 404)
