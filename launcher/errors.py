@@ -7,8 +7,11 @@ translates foreign exceptions where it meets them::
      ├─ InvalidInput                 impossible name, address or setting: nothing was tried
      │   ├─ InvalidAddress           (domain.address)
      │   ├─ InvalidModelName         (domain.names)
-     │   └─ InvalidSetting           (domain.settings)
+     │   ├─ InvalidSetting           (domain.settings)
+     │   └─ NotATool, BadArguments   (ollama.tools.schema)
      ├─ OllamaError                  (ollama.errors: its own tree is drawn there)
+     ├─ TooManyRounds                (ollama.tools.steps)
+     ├─ ExtraMissing                 (ollama.pydantic_ai)
      ├─ ServerError                  (server.errors: its own tree is drawn there)
      └─ StorageError                 a file or folder of ours cannot be read or written
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, sentence
 from launcher.ollama.wire.inference import ChatAnswer, Message, ToolCall
 
 Said: TypeAlias = Message | Mapping[str, Any]
@@ -95,7 +95,7 @@ class TooManyRounds(LauncherError):
     ) -> None:
         names = ", ".join(dict.fromkeys(call.function.name for call in wanted))
         super().__init__(
-            f"The model gave no answer within {rounds} rounds of tools.",
+            sentence("The model gave no answer within {rounds} rounds of tools.", rounds=rounds),
             detail=f"it asked for {names} again",
             hint="Allow more rounds, or look at what the tools told it.",
         )
