@@ -127,7 +127,9 @@ def _user_of(pid: int) -> str | None:
 
 def _own_name() -> str | None:
     if sys.platform == "win32":
-        return None
+        import psutil
+
+        return psutil.Process().username()  # as the holder of a port is told there
     import pwd
 
     try:

@@ -15,7 +15,7 @@ _SCRIPT = """
 import asyncio, os, socket, subprocess, sys
 from pathlib import Path
 import filelock, psutil, pwd
-from launcher.server import explain, find, identity, log, models_folder, port, record, signals, spawn
+from launcher.server import explain, find, graphics, identity, log, models_folder, owner, port, record, signals, spawn
 
 folder = Path(sys.argv[2])
 leader = subprocess.Popen(
@@ -45,6 +45,13 @@ models_folder.models_folder({"HOME": "/h", "USERPROFILE": "/u"})
 holder = port.port_holder("127.0.0.1", number)
 assert holder is not None and holder.pid == os.getpid(), holder
 assert holder.user and holder.command
+assert port.bound_at(number) == ("127.0.0.1",)
+whose = owner.ownership(holder)
+assert whose is not None and whose.pid == os.getpid() and whose.owner.value == "unknown", whose
+assert models_folder.folder_of(leader.pid) is None
+assert models_folder.unfinished(folder, 0.0) == () and models_folder.count_models(folder) == 0
+if sys.platform != "win32":
+    assert isinstance(graphics.cards(), tuple)
 listener.close()
 assert port.port_holder("127.0.0.1", number) is None
 file = record.RecordFile(folder / "state" / "server.json")
