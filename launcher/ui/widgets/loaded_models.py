@@ -122,7 +122,7 @@ class LoadedModelsCard(Card):
             self.tr("Download a model"), "download-first-model-button", primary=True
         )
         self._download.clicked.connect(lambda: self.page_requested.emit("downloads"))
-        self._load = self._empty.add_button("", "load-default-button", primary=True)
+        self._load = self._empty.add_button(self.tr("Load the default model"), "load-default-button", primary=True)
         self._load.clicked.connect(lambda: self.load_requested.emit((self._default,)))
         self._choose = self._empty.add_button(self.tr("Show my models"), "show-models-button")
         self._choose.clicked.connect(lambda: self.page_requested.emit("models"))
