@@ -24,7 +24,9 @@ class BarRow(QWidget):
         self.link.setCursor(Qt.CursorShape.PointingHandCursor)
         self.link.clicked.connect(lambda: self.clicked.emit())
         self.foot = _label("small")
-        """Under the bar; takes no room while it is empty."""
+        """Under the bar."""
+        # What is empty takes no room, and no spacing either.
+        self.remark.hide()
         self.foot.hide()
         head = QHBoxLayout()
         head.setSpacing(12)
@@ -39,6 +41,10 @@ class BarRow(QWidget):
         column.addLayout(head)
         column.addWidget(bar)
         column.addWidget(self.foot)
+
+    def show_remark(self, words: str) -> None:
+        self.remark.setText(words)
+        self.remark.setVisible(bool(words))
 
     def show_foot(self, words: str) -> None:
         self.foot.setText(words)

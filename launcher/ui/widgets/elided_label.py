@@ -25,8 +25,7 @@ class ElidedLabel(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
 
     def minimumSizeHint(self) -> QSize:
-        least = self.fontMetrics().horizontalAdvance("…") * 2 if self.text() else 0
-        return QSize(least, super().minimumSizeHint().height())
+        return QSize(self.fontMetrics().horizontalAdvance("…") * 2, super().minimumSizeHint().height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         rect = self.contentsRect()

@@ -91,7 +91,7 @@ class _Row(BarRow):
 
     def show_time(self, now_s: float) -> None:
         if self._model is not None:
-            self.remark.setText(stay_words(self._model, now_s))
+            self.show_remark(stay_words(self._model, now_s))
 
 
 class LoadedModelsCard(Card):
