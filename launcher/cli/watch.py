@@ -62,6 +62,9 @@ async def watch_status(session: Session, interval_s: float) -> int:
             for task in (watching, showing):
                 task.cancel()
             await asyncio.wait({watching, showing}, timeout=_END_S)
+            for task in (watching, showing):
+                if task.done() and not task.cancelled():
+                    task.exception()  # one of them is raised already
             view.close()
     return Exit.DONE
 

@@ -410,9 +410,10 @@ def judge_exposure(status: ServerStatus, bound: Sequence[str], *, origins: str, 
 
 def _is_loopback(address: str) -> bool:
     try:
-        return ip_address(address.partition("%")[0]).is_loopback
+        ip = ip_address(address.partition("%")[0])
     except ValueError:
         return False
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
 # --- the models -------------------------------------------------------------------------------------------------------

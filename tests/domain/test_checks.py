@@ -163,7 +163,8 @@ def test_port(status: ServerStatus, port: int, holder: str, expected: str) -> No
 @pytest.mark.parametrize(
     ("status", "bound", "origins", "would_be", "expected"),
     [
-        pytest.param(OURS, ("127.0.0.1", "::1"), "", False, "ok", id="loopback"),
+        pytest.param(OURS, ("127.0.0.1", "::1", "::ffff:127.0.0.1"), "", False, "ok", id="loopback"),
+        pytest.param(FOREIGN, ("127.0.0.1", "::ffff:10.0.0.1"), "", False, "warning", id="also elsewhere"),
         pytest.param(FOREIGN, ("0.0.0.0",), "", False, "warning", id="all of IPv4"),
         pytest.param(FOREIGN, ("::",), "", False, "warning", id="all"),
         pytest.param(FOREIGN, (), "", False, "unknown", id="not known"),
