@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import functools
 import inspect
+import os
 import queue
 import sys
 import threading
@@ -192,6 +193,7 @@ class _Runner:
         self._client = client
         self._closing = threading.Lock()
         self._closed = False
+        self._process_id = os.getpid()
         self._works: set[_Work[Any]] = set()
         with ExitStack() as stack:
             self.portal = stack.enter_context(start_blocking_portal("asyncio"))
@@ -204,10 +206,20 @@ class _Runner:
         """Whether the caller is in this thread, where waiting for it would last for ever."""
         return threading.get_ident() == self._thread_id
 
+    @property
+    def _forked(self) -> bool:
+        return self._process_id != os.getpid()
+
     def check(self) -> None:
         """Raise InvalidInput where nothing can be waited for."""
         if self._closed:
             raise _closed()
+        if self._forked:
+            raise InvalidInput(
+                "This client belongs to another process.",
+                detail="a fork has only the thread that forked, and not that of the client",
+                hint="Make the client after the fork.",
+            )
         if self.here:
             raise InvalidInput(
                 "A callback of a client must not wait for that client.",
@@ -217,6 +229,12 @@ class _Runner:
 
     def close(self) -> None:
         """End all work, then the thread; return when both have ended."""
+        if self._forked:
+            # There is no thread to wait for; the portal must not wait for it either.
+            with suppress(StopIteration):
+                self.portal.stop().send(None)
+            self._end.close()
+            return
         if self.here:
             # The collector came by here.
             threading.Thread(target=self.close, name="closes-a-client", daemon=True).start()

@@ -414,6 +414,24 @@ def test_a_program_ends_that_closes_nothing(elsewhere: BlockingPortal) -> None:
         assert endless.gone.wait(5)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no fork")
+def test_a_fork_is_told_to_make_its_own() -> None:
+    code = (
+        "import os, sys\n"
+        "from launcher.ollama import SyncClient\n"
+        "client = SyncClient('http://127.0.0.1:9')\n"
+        "client.is_running()\n"
+        "if child := os.fork():\n"
+        "    sys.exit(os.waitpid(child, 0)[1])\n"
+        "try:\n"
+        "    client.is_running()\n"
+        "except Exception as error:\n"
+        "    print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (run.returncode, run.stdout) == (0, "This client belongs to another process.\n")
+
+
 # Threads and loops
 
 
