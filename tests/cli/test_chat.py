@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from launcher.cli.main import main
-from tests.cli.at_a_terminal import CTRL_C, at_a_terminal
+from tests.cli.at_a_terminal import CTRL_C, CTRL_D, at_a_terminal
 from tests.cli.launched import ROOT, Launched
 from tests.cli.test_output import EVIL, steering
 from tests.support.waiting import wait_until
@@ -222,6 +222,16 @@ def test_a_missing_model_is_offered_on_a_terminal(launched: Launched) -> None:
         person.until("You wrote: hello")
         assert person.end() == 0
     assert "100.0 %" in person.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"), [(CTRL_D, 4), (CTRL_C, 130), ("perhaps\n", 4)], ids=["end", "stop", "words"]
+)
+def test_nobody_who_has_not_agreed_gets_a_download(talking: Launched, typed: str, code: int) -> None:
+    with at_a_terminal(talking.environment, "chat", "-m", "nope", "hello") as person:
+        person.until("Download it now? [Y/n] ")
+        person.type(typed)
+        assert person.end() == code
 
 
 @pytest.mark.parametrize("arguments", [("chat", "hi"), ("embed", "hi")], ids=lambda words: words[0])
