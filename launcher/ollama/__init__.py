@@ -7,6 +7,9 @@
     async with Client() as client:
         print((await client.version()).version)
 
+``SyncClient`` is the same for scripts, without ``await``; ``run_tools`` lets a model call functions;
+``launcher.ollama.pydantic_ai`` makes models for Pydantic AI.
+
 Knows the server only by what it answers: nothing here starts, stops or looks for one.
 """
 

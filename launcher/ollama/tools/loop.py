@@ -82,9 +82,10 @@ async def run_tools(
     again, and to the caller as a :class:`ToolEnded`, by ``on_step`` at once and in the result: an unknown tool,
     arguments that do not fit, what the function raises, more than ``tool_timeout_s``. Of a result the model is told
     the first ``max_result_bytes``. ``max_rounds`` is how often its calls are run. A result that is no text is told as
-    JSON.
+    JSON. An empty ``model`` and all other arguments mean what they mean to :meth:`Client.stream_chat`.
 
-    Raises NotATool, TooManyRounds, and what a chat raises. Cancelling cancels the tool that runs, too.
+    Raises NotATool, TooManyRounds, what a chat raises, and what ``on_step`` raises. Cancelling cancels the tool that
+    runs, too.
     """
     steps = stream_tools(
         client,
