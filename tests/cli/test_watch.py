@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+from contextlib import aclosing
 
 import psutil
 import pytest
 
+from launcher.cli.main import main
+from launcher.ollama import Client
 from tests.cli.launched import ROOT, Launched, read_until
 from tests.support.waiting import wait_until
+
+
+async def _pull_and_load(base_url: str, name: str) -> None:
+    async with Client(base_url) as client:
+        async with aclosing(client.pull(name)) as lines:
+            async for _ in lines:
+                pass
+        await client.load(name)
 
 
 def states(launched: Launched) -> str:
@@ -26,10 +38,8 @@ def test_a_line_for_each_change(launched: Launched) -> None:
     launched.started()
     came = watching.until(lambda line: "is running" in line)
     assert "0 models installed. In memory: nothing." in came
-    assert launched.run("models", "pull", "llama3.2:1b").code == 0
-    watching.until(lambda line: "1 model installed" in line)
-    assert launched.run("models", "load", "llama3.2:1b").code == 0
-    watching.until(lambda line: "llama3.2:1b (" in line)
+    asyncio.run(_pull_and_load(launched.base_url, "llama3.2:1b"))
+    assert "1 model installed" in watching.until(lambda line: "llama3.2:1b (" in line)
     assert launched.run("stop").code == 0
     watching.until(lambda line: "not running" in line)
     watching.signal(signal.SIGINT)
@@ -76,8 +86,8 @@ def test_a_reader_that_has_gone_ends_it(launched: Launched) -> None:
 
 
 @pytest.mark.parametrize("interval", ["0", "-1", "nan", "soon"])
-def test_no_time_at_all_is_wrong_usage(launched: Launched, interval: str) -> None:
-    assert launched.run("status", "--watch", "--interval", interval).code == 2
+def test_no_time_at_all_is_wrong_usage(interval: str) -> None:
+    assert main(["status", "--watch", "--interval", interval]) == 2
 
 
 def test_on_a_terminal_it_is_drawn_again(launched: Launched) -> None:
