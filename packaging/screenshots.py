@@ -281,6 +281,8 @@ def pictures(look: Look) -> Iterator[tuple[str, QImage]]:
         window.resize(look.width, look.height)
         window.show()
         show_scene(window, store, scene)
+        # No frame of the keyboard, and no cursor that blinks.
+        window.setFocus()
         QTest.qWait(round(_SETTLED_S * 1000))
         yield f"{scene.name}-{look.name}.png", window.grab().toImage()
         window.hide()
