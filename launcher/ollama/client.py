@@ -82,10 +82,10 @@ class Client:
 
     A call that names no model gets ``default_model``, else what :meth:`detect_model` finds. What may be done for a call
     that fails, and then makes it again: ``on_unreachable`` is awaited with the address when nothing runs there
-    (``launcher.server.auto_start`` starts it), by all calls but the probes; ``pull_missing`` pulls a missing model, or
-    asks with its name whether to; ``recover`` makes room when there is too little memory; ``backoff`` says how often a
-    busy server is asked again. ``tell`` gets each such step, and the warning that a conversation was cut; what it
-    raises ends the call. See :mod:`launcher.ollama.rescue`.
+    (``launcher.server.auto_start`` starts it), by all calls but the probes and :meth:`unload`; ``pull_missing`` pulls a
+    missing model, or asks with its name whether to; ``recover`` makes room when there is too little memory; ``backoff``
+    says how often a busy server is asked again. ``tell`` gets each such step, and the warning that a conversation was
+    cut; what it raises ends the call. See :mod:`launcher.ollama.rescue`.
 
     Leave it by ``async with`` or ``aclose()``: both close all connections on every path.
     """
@@ -342,7 +342,7 @@ class Client:
     async def blob_exists(self, digest: str, *, timeout_s: float | None = None) -> bool:
         """Say whether the server has a blob, by its digest (``sha256:`` and 64 hex digits). Raises Refused."""
         try:
-            await self._transport.call("HEAD", _blob_path(digest), timeout_s=timeout_s, idempotent=True)
+            await self._call("HEAD", _blob_path(digest), timeout_s=timeout_s, idempotent=True)
         except Refused as error:
             if error.status == 404:
                 return False
@@ -698,11 +698,11 @@ class Client:
         """
         from launcher.ollama.wire.account import Account
 
-        return self._transport.parsed(await self._transport.call("POST", "/api/me", timeout_s=timeout_s), Account)
+        return self._transport.parsed(await self._call("POST", "/api/me", timeout_s=timeout_s), Account)
 
     async def signout(self, *, timeout_s: float | None = None) -> None:
         """Take the server's key off its account. Raises Refused when it is on none."""
-        await self._transport.call("POST", "/api/signout", timeout_s=timeout_s)
+        await self._call("POST", "/api/signout", timeout_s=timeout_s)
 
     async def cloud_status(self, *, timeout_s: float | None = None) -> CloudStatus:
         """Say whether models at ollama.com are switched off on this server."""
@@ -737,14 +737,15 @@ class Client:
         return await self._web("web_fetch", {"url": url}, WebPage, timeout_s)
 
     async def _web(self, route: str, body: Mapping[str, object], kind: type[W], timeout_s: float | None) -> W:
-        transport, path = self._transport, f"/api/experimental/{route}"
         if self._web_key:
             if self._web_transport is None:
                 await asyncio.to_thread(trusted)
                 self._web_transport = self._make_web_transport()
-            transport, path = self._web_transport, f"/api/{route}"
-        answer = await transport.call("POST", path, _without_none(body), timeout_s=timeout_s)
-        return transport.parsed(answer, kind)
+            web = self._web_transport
+            return web.parsed(await web.call("POST", f"/api/{route}", _without_none(body), timeout_s=timeout_s), kind)
+        path = f"/api/experimental/{route}"
+        answer = await self._call("POST", path, _without_none(body), timeout_s=timeout_s)
+        return self._transport.parsed(answer, kind)
 
     # The routes of OpenAI
 

@@ -164,6 +164,11 @@ async def test_a_server_is_started_once_and_the_call_made_again(call: Call) -> N
         pytest.param(lambda c: c.copy("m", "n"), id="copy"),
         pytest.param(lambda c: c.detect_model(), id="detect_model"),
         pytest.param(lambda c: c.has_model("m"), id="has_model"),
+        pytest.param(lambda c: c.blob_exists("sha256:" + "0" * 64), id="blob_exists"),
+        pytest.param(lambda c: c.me(), id="me"),
+        pytest.param(lambda c: c.signout(), id="signout"),
+        pytest.param(lambda c: c.v1_models(), id="v1_models"),
+        pytest.param(lambda c: c.web_search("ollama"), id="web_search"),
         pytest.param(lambda c: pieces_of(c.pull("m")), id="pull"),
         pytest.param(lambda c: pieces_of(c.push("m")), id="push"),
     ],
@@ -176,9 +181,9 @@ async def test_calls_without_inference_start_it_as_well(call: Call) -> None:
     async def handler(request: httpx.Request) -> httpx.Response:
         if not running:
             raise refused()
-        if request.url.path in ("/api/push", "/api/delete", "/api/copy"):
-            return httpx.Response(200, text='{"status":"success"}\n')
-        return await server(request)
+        if request.url.path in ("/api/tags", "/api/ps", "/api/show", "/api/pull"):
+            return await server(request)
+        return httpx.Response(200, text='{"status":"success"}\n')
 
     async def start(address: Address) -> None:
         nonlocal running
