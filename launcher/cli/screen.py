@@ -1,7 +1,8 @@
 """How an answer is shown while it comes: as Markdown on a terminal, as plain text elsewhere.
 
 On a terminal a block that is complete (a paragraph, a list, a code block) is printed for good; only the one that still
-grows is drawn again. Nothing that the model wrote is left out: what Markdown would swallow is shown as it was written.
+grows is drawn again. What Markdown would swallow (HTML, pictures, the addresses of references) is shown as it was
+written; only its marks, the language of a code block and the title of a link are not.
 What was thought is dim, and is shown on a terminal only.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from launcher.cli import output
@@ -25,6 +27,8 @@ _PAINTING_SHARE = 4
 _LONGEST_BLOCK = 32_000
 """In characters. What is longer is no text for people, and is shown as it is from then on."""
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_REFERENCE = re.compile(r"((?:[ >]|[-*+] |[0-9]+[.)] )*)(\[[^\]\n]+\]:)")
+"""The definition of a link, which is drawn nowhere, and belongs to a text that is printed already."""
 _KEPT_FREE_LINES = 2
 """Of the screen, so that what grows can be drawn again without scrolling."""
 
@@ -251,27 +255,35 @@ def finished_blocks(text: str) -> int:
     A block is ended by an empty line and a line after it that is not indented, which would belong to a list before.
     """
     end = position = 0
-    fence = ""
     after_empty = False
-    for line in text.splitlines(keepends=True):
-        found = _FENCE.match(line)
-        if not fence and after_empty and line[0] not in " \t\n":
+    for line, in_code in _lines(text):
+        if not in_code and after_empty and line[0] not in " \t\n":
             end = position
-        if found is not None:
-            marks, rest = found[1], found[2].strip()
-            if not fence:
-                fence = marks
-            elif marks[0] == fence[0] and len(marks) >= len(fence) and not rest:
-                fence = ""
-        after_empty = not fence and not line.strip()
+        after_empty = not in_code and not line.strip()
         position += len(line)
     return end
+
+
+def _lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Each line with its end, and whether it is within a fence of code; the one that opens it is not."""
+    fence = ""
+    for line in text.splitlines(keepends=True):
+        yield line, bool(fence)
+        found = _FENCE.match(line)
+        if found is None:
+            continue
+        marks, rest = found[1], found[2].strip()
+        if not fence:
+            fence = marks
+        elif marks[0] == fence[0] and len(marks) >= len(fence) and not rest:
+            fence = ""
 
 
 def rendered_markdown(text: str) -> Markdown:
     """Make Markdown of it that keeps lines as they are, and shows HTML and pictures as they were written."""
     from rich.markdown import Markdown
 
+    text = "".join(line if in_code else _shown_definition(line) for line, in_code in _lines(text))
     # No links that a terminal makes clickable: what is shown is where it leads.
     markdown = Markdown(text, code_theme="ansi_dark", hyperlinks=False)
     for token in markdown.parsed:
@@ -286,6 +298,11 @@ def rendered_markdown(text: str) -> Markdown:
                 child.type, child.tag = "text", ""
                 child.content, child.children = f"![{child.content}]({child.attrs.get('src', '')})", None
     return markdown
+
+
+def _shown_definition(line: str) -> str:
+    found = _REFERENCE.match(line)
+    return line if found is None else f"{found[1]}\\{line[found.end(1) :]}"
 
 
 class _LastLines:
