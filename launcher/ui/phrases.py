@@ -8,17 +8,20 @@ put into the person's language here, by :func:`told`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import QCoreApplication
 
-from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus
 from launcher.domain.transfer import Phase, Transfer
 from launcher.errors import Sentence
 from launcher.ui.shapes import StateShape
 from launcher.ui.theme import Role
 from launcher.ui.units import duration_text, rate_text, size_text
+
+if TYPE_CHECKING:
+    from launcher.domain.models import Models
 
 _CONTEXT = "phrases"
 _TOLD = "told"

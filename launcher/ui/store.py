@@ -2,18 +2,24 @@
 
 ``publish`` of every service is :meth:`Store.put`. It knows no service and no widget; a page that is built late reads
 what is there and listens from then on.
+
+The first paint shows a server's status only: what else there is to publish is imported with the first of it.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QObject, QThread, Signal
 
-from launcher.domain.models import Models
 from launcher.domain.server import ServerStatus
-from launcher.domain.settings import Settings
-from launcher.domain.transfer import Transfer
 
-Snapshot = ServerStatus | Models | Settings | tuple[Transfer, ...]
+if TYPE_CHECKING:
+    from launcher.domain.models import Models
+    from launcher.domain.settings import Settings
+    from launcher.domain.transfer import Transfer
+
+    Snapshot = ServerStatus | Models | Settings | tuple[Transfer, ...]
 
 
 class Store(QObject):
@@ -60,15 +66,20 @@ class Store(QObject):
                 if snapshot != self._server:
                     self._server = snapshot
                     self.server_changed.emit(snapshot)
-            case Models():
-                if snapshot != self._models:
-                    self._models = snapshot
-                    self.models_changed.emit(snapshot)
-            case Settings():
-                if snapshot != self._settings:
-                    self._settings = snapshot
-                    self.settings_changed.emit(snapshot)
             case tuple():
                 if snapshot != self._transfers:
                     self._transfers = snapshot
                     self.transfers_changed.emit(snapshot)
+            case _:
+                self._put_late(snapshot)
+
+    def _put_late(self, snapshot: Models | Settings) -> None:
+        from launcher.domain.models import Models
+
+        if isinstance(snapshot, Models):
+            if snapshot != self._models:
+                self._models = snapshot
+                self.models_changed.emit(snapshot)
+        elif snapshot != self._settings:
+            self._settings = snapshot
+            self.settings_changed.emit(snapshot)

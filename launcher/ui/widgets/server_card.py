@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from launcher.domain.models import Models
 from launcher.domain.server import ANSWERING, Owner, ServerState, ServerStatus, offers
 from launcher.ui.phrases import exposed_words, facts_line, server_phrase, told
 from launcher.ui.shapes import StateShape
 from launcher.ui.theme import Role, TextKind, Theme
 from launcher.ui.widgets.card import Card, kind_label, restyle
 from launcher.ui.widgets.state_shape import StateShapeWidget
+
+if TYPE_CHECKING:
+    from launcher.domain.models import Models
 
 _STACKED_BELOW = 540
 """Narrower than this the buttons stand under the words."""
