@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -23,7 +22,6 @@ _GO_ZERO = datetime(2, 1, 1, tzinfo=UTC)
 _DATETIME = TypeAdapter(datetime, config=ConfigDict(defer_build=True))
 
 
-@dataclass(frozen=True, slots=True)
 class NullIs:
     """Say what null becomes. All else is read as the type says, without a detour through Python: lines of a stream are
     read by the thousand.
@@ -33,11 +31,14 @@ class NullIs:
         Annotated[tuple[str, ...], NullIs(tuple)]        null is ()
     """
 
-    make: Callable[[], object]
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Try the type, then null."""
-        null: CoreSchema = core_schema.no_info_plain_validator_function(lambda _: self.make())
+        null: CoreSchema = core_schema.no_info_plain_validator_function(lambda _: self._make())
         null = core_schema.chain_schema([core_schema.none_schema(), null])
         return core_schema.union_schema([(handler(source), TOLD), (null, NULL)], mode="left_to_right")
 
