@@ -33,6 +33,7 @@ SAYS = {
     "tools": ["weather {'city': ", "ToolOutcome.RETURNED", '"sky":"clear"', "The tool weather said:"],
     "values and vectors": ["inhabitants=", "2 vectors of "],
     "start and pull": ["StartingServer(address=", "PullingModel(model='llama3.2:1b'", ANSWER],
+    "health and memory": ["True llama3.2:1b None\n", ANSWER],
     "errors": ["This model is not installed. Pull it first"],
     "pydantic-ai": [ANSWER],
 }
