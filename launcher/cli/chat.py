@@ -58,7 +58,16 @@ class _ThinkingCommand(click.Command):
         return super().parse_args(context, [*named, *rest])
 
 
-@click.command(cls=_ThinkingCommand, short_help="Talk to a model, or ask it one question.")
+_HELP = """Ask a model, or talk to it: without a PROMPT, on a terminal, a conversation begins.
+
+What is piped in is the prompt, or is added to the one that is given:
+
+\b
+    git diff | ollama-launcher chat "Write a commit message for this:"
+"""
+
+
+@click.command(cls=_ThinkingCommand, short_help="Talk to a model, or ask it one question.", help=_HELP)
 @click.argument("prompt", nargs=-1)
 @click.option(
     "-m",
@@ -104,12 +113,6 @@ def chat(
     start: bool,
     verbose: bool,
 ) -> int:
-    """Ask a model, or talk to it: without a PROMPT, on a terminal, a conversation begins.
-
-    What is piped in is the prompt, or is added to the one that is given:
-
-        git diff | ollama-launcher chat "Write a commit message for this:"
-    """
     if think is not None and no_think:
         raise click.UsageError("--think and --no-think contradict each other.")
     named = {"temperature": temperature, "num_ctx": num_ctx, "num_predict": num_predict, "seed": seed}

@@ -26,7 +26,16 @@ _STANDARD_INPUT = "-"
 _LARGEST_MODELFILE_BYTES = 4 * 1024 * 1024
 
 
-@click.command(short_help="Make a model of another one, or of a Modelfile.")
+_HELP = """Make a model; one of that name is replaced. What options say counts more than the Modelfile.
+
+\b
+    ollama-launcher models create pirate --from llama3.2:1b --system "Be a pirate."
+
+Paths in a Modelfile are meant from its folder.
+"""
+
+
+@click.command(short_help="Make a model of another one, or of a Modelfile.", help=_HELP)
 @click.argument("name")
 @click.option("--from", "source", metavar="MODEL|PATH", help="The model, file or folder that it is made from.")
 @click.option("-f", "--file", "file", metavar="FILE", help=f"The Modelfile; - for standard input, else {_USUAL_FILE}.")
@@ -46,12 +55,6 @@ def create(
     template: str | None,
     parameters: tuple[str, ...],
 ) -> int:
-    """Make a model; one of that name is replaced. What options say counts more than the Modelfile.
-
-        ollama-launcher models create pirate --from llama3.2:1b --system "You are a pirate."
-
-    Paths in a Modelfile are meant from its folder.
-    """
     parsed = ModelName.parse_exact(name)
     options = read_options(map(split_option, parameters))
     return run(

@@ -28,7 +28,7 @@ _SMALL_MODEL = "nomic-embed-text"
 
 
 @click.command(short_help="Turn texts into vectors.")
-@click.argument("texts", nargs=-1, metavar="TEXT...")
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
 @click.option(
     "-m",
     "--model",

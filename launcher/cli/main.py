@@ -63,11 +63,11 @@ class LazyGroup(click.Group):
         "create": "launcher.cli.create:create",
         "push": "launcher.cli.push:push",
     },
-    short_help="List, download, load and remove models.",
+    short_help="List, download, load, make and remove models.",
 )
 @shared_options
 def models(session: Session) -> None:
-    """List, download, load and remove models."""
+    """List, download, load, make and remove models."""
 
 
 @click.group(

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.domain.options import OPTIONS, REMOVED_OPTIONS, InvalidOption, read_option, read_options
+from launcher.domain.options import (
+    OPTIONS,
+    REMOVED_OPTIONS,
+    InvalidOption,
+    read_option,
+    read_options,
+    split_option,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +65,13 @@ def test_a_slip_of_the_pen_is_told_with_what_is_meant() -> None:
 def test_the_last_counts_and_texts_gather() -> None:
     written = [("stop", "a"), ("seed", "1"), ("stop", "b"), ("seed", "2")]
     assert read_options(written) == {"stop": ["a", "b"], "seed": 2}
+
+
+def test_an_option_as_it_is_typed() -> None:
+    assert split_option("Num_Ctx=8192") == ("num_ctx", "8192")
+    assert split_option("stop=a=b ") == ("stop", "a=b ")
+    with pytest.raises(InvalidOption, match="“num_ctx” is no option"):
+        split_option("num_ctx")
 
 
 def test_none_is_both_there_and_removed() -> None:
