@@ -36,6 +36,7 @@ from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyledItemDelegate, QS
 
 from launcher.domain.models import InstalledModel, LoadedModel, Models
 from launcher.ui.phrases import SEPARATOR
+from launcher.ui.runs import runs
 from launcher.ui.theme import Role, TextKind, Theme
 from launcher.ui.units import count_text, size_text
 from launcher.ui.widgets.pill import paint_pill, pill_size
@@ -428,17 +429,6 @@ class ModelsTableModel(QAbstractTableModel):
         self._shown = order
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
-
-
-def runs(rows: Iterable[int]) -> list[tuple[int, int]]:
-    """``[1, 2, 3, 7]`` → ``[(1, 3), (7, 7)]``; ``rows`` rise."""
-    found: list[tuple[int, int]] = []
-    for row in rows:
-        if found and found[-1][1] == row - 1:
-            found[-1] = (found[-1][0], row)
-        else:
-            found.append((row, row))
-    return found
 
 
 _SIDE = 10

@@ -32,6 +32,7 @@ from PySide6.QtWidgets import (
 
 from launcher.domain.transfer import Transfer
 from launcher.ui.phrases import amount_words, pace_words, phase_phrase, told, transfer_words
+from launcher.ui.runs import runs
 from launcher.ui.theme import RADIUS_CARD, Role, TextKind, Theme
 from launcher.ui.units import percent_text
 from launcher.ui.widgets.progress import ThinProgressBar
@@ -82,7 +83,7 @@ class TransfersTableModel(QAbstractListModel):
                 self._transfers.insert(row, transfer)
                 self.endMoveRows()
                 changed.append(row)
-        for first, last in _runs(changed):
+        for first, last in runs(changed):
             self.dataChanged.emit(self.index(first), self.index(last))
 
     def transfer_at(self, index: Index) -> Transfer | None:
@@ -115,17 +116,6 @@ def _parts(transfer: Transfer) -> list[str]:
     part = percent_text(transfer.permille) if transfer.permille is not None else ""
     words = (transfer.model, transfer_words(transfer), part, amount_words(transfer), pace_words(transfer))
     return [each for each in words if each]
-
-
-def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """``[1, 2, 3, 7]`` → ``[(1, 3), (7, 7)]``; ``rows`` is sorted."""
-    runs: list[tuple[int, int]] = []
-    for row in rows:
-        if runs and runs[-1][1] == row - 1:
-            runs[-1] = (runs[-1][0], row)
-        else:
-            runs.append((row, row))
-    return runs
 
 
 _SIDE = 14

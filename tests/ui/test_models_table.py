@@ -15,9 +15,9 @@ from launcher.ui.models_table import (
     ModelsTableModel,
     Work,
     ago_text,
-    runs,
     second_line,
 )
+from launcher.ui.runs import runs
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ASCENDING, DESCENDING = Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder

@@ -27,15 +27,17 @@ from PySide6.QtWidgets import (
 
 from launcher.domain.models import on_disk_at_most_bytes
 from launcher.domain.server import ANSWERING, ServerState, offers
-from launcher.ui.models_table import KINDS, Column, Entry, ModelDelegate, ModelsTableModel, Work, runs, work_words
+from launcher.ui.models_table import KINDS, Column, Entry, ModelDelegate, ModelsTableModel, Work, work_words
 from launcher.ui.pace import Pace
 from launcher.ui.phrases import server_phrase, told
+from launcher.ui.runs import runs
 from launcher.ui.store import Store
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.units import count_text, size_text
 from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import kind_label
 from launcher.ui.widgets.chip_row import ChipRow
+from launcher.ui.widgets.clear_button import add_named_clear_button
 from launcher.ui.widgets.empty_state import EmptyState
 from launcher.ui.widgets.model_detail import ModelDetail
 
@@ -74,7 +76,7 @@ class ModelsPage(QWidget):
 
         self.filter_field = QLineEdit()
         self.filter_field.setObjectName("models-filter")
-        self.filter_field.setClearButtonEnabled(True)
+        add_named_clear_button(self.filter_field)
         self.filter_field.setMaximumWidth(280)
         self.filter_field.textChanged.connect(self._on_filter_changed)
         self.filter_field.installEventFilter(self)

@@ -23,6 +23,7 @@ from launcher.ui.store import Store
 from launcher.ui.theme import TextKind, Theme
 from launcher.ui.widgets.breakable import breakable
 from launcher.ui.widgets.card import Card, kind_label
+from launcher.ui.widgets.clear_button import add_named_clear_button
 from launcher.ui.widgets.empty_state import EmptyState
 from launcher.ui.widgets.setting_row import ModelEditor, SettingRow, tr_declared
 
@@ -70,7 +71,7 @@ class SettingsPage(QWidget):
         self.search_field.setObjectName("settings-search")
         self.search_field.setPlaceholderText(self.tr("Search the settings"))
         self.search_field.setAccessibleName(self.search_field.placeholderText())
-        self.search_field.setClearButtonEnabled(True)
+        add_named_clear_button(self.search_field)
         self.search_field.setMaximumWidth(280)
         self.search_field.textChanged.connect(self._on_search_changed)
         self.search_field.installEventFilter(self)
