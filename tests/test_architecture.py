@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_USE: dict[str, set[str]] = {
     "paths": {"platformdirs"},
     "loop": {"PySide6", "qasync"},
-    "ollama": {"httpx", "pydantic", "docstring_parser", "anyio", "pydantic_ai", "openai"},
+    "ollama": {"httpx", "pydantic", "pydantic_core", "docstring_parser", "anyio", "pydantic_ai", "openai"},
     "server": {"psutil", "filelock"},
     "demo": {"h11"},
     "cli": {"click", "rich", "prompt_toolkit"},
@@ -91,6 +91,8 @@ DISTRIBUTIONS = {
     "PySide6": "pyside6-essentials",
     "shiboken6": "pyside6-essentials",
     "docstring_parser": "docstring-parser",
+    # The half of it that is compiled, in the one version that fits.
+    "pydantic_core": "pydantic",
     # The extra of this name, which brings the other.
     "pydantic_ai": "pydantic-ai-slim",
     "openai": "pydantic-ai-slim",
