@@ -235,7 +235,9 @@ class ModelsPage(QWidget):
             first = self.table_model.row_of(self._default_name) or 0
             self.view.setCurrentIndex(index if index.isValid() else self.table_model.index(first, 0))
         count = len(entries)
-        words = self.tr("Filter {count} models").format(count=count_text(count)) if count else self.tr("Filter models")
+        words = (
+            self.tr("Filter {count} models").format(count=count_text(count)) if count > 1 else self.tr("Filter models")
+        )
         if self.filter_field.placeholderText() != words:
             self.filter_field.setPlaceholderText(words)
             self.filter_field.setAccessibleName(words)
