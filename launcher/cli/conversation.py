@@ -127,6 +127,7 @@ class Talk:
                 output.remark("(cut off; what had come stays in the conversation)")
         if self._wishes.verbose:
             tell_measures(hearing.last)
+        output.say("")
 
     async def _switch(self, name: str) -> None:
         if not name:
