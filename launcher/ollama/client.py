@@ -327,15 +327,15 @@ class Client:
         replaced; parameters that the server does not know are taken without a word. The server may be silent for
         minutes. Closing the generator is the cancel. Raises InlineError, CutStream and what any call raises.
         """
-        from launcher.ollama.requests import message_body
+        from launcher.ollama.requests import create_body
 
-        body = _without_none(
+        body = create_body(
             {"model": model, "stream": True, "from": from_, "files": files, "adapters": adapters, "quantize": quantize}
             | {"template": template, "system": system, "parameters": parameters}
             | {"license": license if license is None or isinstance(license, str) else list(license)}
-            | {"messages": None if messages is None else [message_body(message) for message in messages]}
             | {"renderer": renderer, "parser": parser, "requires": requires, "remote_host": remote_host, "info": info}
-            | {"draft_files": draft_files, "draft_quantize": draft_quantize}
+            | {"draft_files": draft_files, "draft_quantize": draft_quantize},
+            messages,
         )
         return self._progress("/api/create", body, silence_s)
 
@@ -965,9 +965,7 @@ class Client:
         call = functools.partial(self._transport.call, method, path, body, timeout_s=timeout_s, idempotent=idempotent)
         return await (call() if self._on_unreachable is None else self._rescue.reaching(call, timeout_s))
 
-    def _progress(
-        self, path: str, body: Mapping[str, object], silence_s: float | None
-    ) -> AsyncGenerator[Progress, None]:
+    def _progress(self, path: str, body: Body, silence_s: float | None) -> AsyncGenerator[Progress, None]:
         def stream() -> AsyncGenerator[Progress, None]:
             return self._transport.stream(path, body, Progress, _succeeded, read_timeout_s=silence_s)
 

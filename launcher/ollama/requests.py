@@ -30,6 +30,7 @@ __all__ = [
     "Think",
     "ToolLike",
     "chat_body",
+    "create_body",
     "format_body",
     "generate_body",
     "image_text",
@@ -104,9 +105,7 @@ def chat_body(
     """Make the body of a chat: the simple members, and what must be turned into JSON. Raises InvalidInput."""
     tools_body = [tool_body(tool) for tool in tools] or None
     body = _without_none({**members, "format": format_body(answer), "tools": tools_body})
-    if any(_has_images(message) for message in messages):
-        return lambda: {**body, "messages": [message_body(message) for message in messages]}
-    return {**body, "messages": [message_body(message) for message in messages]}
+    return _with_messages(body, messages, message_body)
 
 
 def generate_body(members: Mapping[str, object], images: Sequence[Image], answer: Format | None) -> Body:
@@ -115,6 +114,12 @@ def generate_body(members: Mapping[str, object], images: Sequence[Image], answer
     if images:
         return lambda: {**body, "images": [image_text(image) for image in images]}
     return body
+
+
+def create_body(members: Mapping[str, object], messages: Sequence[Message | Mapping[str, Any]] | None) -> Body:
+    """Make the body of a create: the simple members, and the messages, if any. Raises InvalidInput."""
+    body = _without_none(members)
+    return body if messages is None else _with_messages(body, messages, message_body)
 
 
 def v1_chat_body(
@@ -126,9 +131,7 @@ def v1_chat_body(
     """Make the body of a chat by the route of OpenAI. Raises InvalidInput."""
     tools_body = [tool_body(tool) for tool in tools] or None
     body = _without_none({**members, "response_format": _v1_format(answer), "tools": tools_body})
-    if any(_has_images(message) for message in messages):
-        return lambda: {**body, "messages": [_v1_message_body(message) for message in messages]}
-    return {**body, "messages": [_v1_message_body(message) for message in messages]}
+    return _with_messages(body, messages, _v1_message_body)
 
 
 def _v1_format(answer: Format | None) -> object:
@@ -189,6 +192,19 @@ def message_body(message: Message | Mapping[str, Any]) -> dict[str, Any]:
     if images := members.get("images"):
         body["images"] = [image_text(image) for image in images]
     return body
+
+
+def _with_messages(
+    body: Mapping[str, object],
+    messages: Sequence[Message | Mapping[str, Any]],
+    made: Callable[[Message | Mapping[str, Any]], dict[str, Any]],
+) -> Body:
+    """Add the messages: at once, or, where images must be read, when the body is made."""
+
+    def whole() -> dict[str, object]:
+        return {**body, "messages": [made(message) for message in messages]}
+
+    return whole if any(_has_images(message) for message in messages) else whole()
 
 
 def _has_images(message: Message | Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -34,6 +34,9 @@ from launcher.ollama.lines import LineSplitter, TooLong
 from launcher.ollama.net import httpx
 from launcher.ollama.tls import trusted, trusting_nobody
 from launcher.ollama.wire.fields import NULL, TOLD, Wire
+
+if TYPE_CHECKING:
+    from launcher.ollama.requests import Body
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """The largest single answer accepted: a verbose ``/api/show`` with a big vocabulary has some 10 MB."""
@@ -161,7 +164,7 @@ class Transport:
     async def stream(
         self,
         path: str,
-        body: Mapping[str, object],
+        body: Body,
         kind: type[W],
         ended: Callable[[W], bool],
         *,
@@ -376,10 +379,12 @@ def _inline_text(value: object) -> str | None:
     return error if isinstance(error, str) and error else None
 
 
-async def _encoded(body: Mapping[str, object] | None) -> bytes | None:
+async def _encoded(body: Body | None) -> bytes | None:
     """Write a body as JSON; one with images in a thread, as that takes longer than the loop may stand still."""
     if body is None:
         return None
+    if callable(body):
+        return await asyncio.to_thread(lambda: _json(body()))
     messages = body.get("messages")
     heavy = "images" in body or (isinstance(messages, list) and any("images" in message for message in messages))
     return await asyncio.to_thread(_json, body) if heavy else _json(body)

@@ -51,7 +51,7 @@ async def sent_by(call: Callable[[Client], Any]) -> Any:
         requests.append(request)
         if request.url.path.startswith("/v1/") and b'"stream":true' in request.content:
             return httpx.Response(200, content=b"data: [DONE]\n\n")
-        return httpx.Response(200, json={"done": True})
+        return httpx.Response(200, json={"done": True, "status": "success"})
 
     async with Client(transport=httpx.MockTransport(answer)) as client:
         result = call(client)
@@ -244,7 +244,9 @@ async def test_what_is_no_picture_is_not_sent(image: Any, words: str) -> None:
         assert len(caught.value.title) < 200
 
 
-@pytest.mark.parametrize("route", ["chat", "stream_chat", "generate", "stream_generate", "v1_chat", "stream_v1_chat"])
+@pytest.mark.parametrize(
+    "route", ["chat", "stream_chat", "generate", "stream_generate", "v1_chat", "stream_v1_chat", "create"]
+)
 async def test_files_are_read_beside_the_loop(route: str, tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(PICTURE)
     threads = set()
@@ -257,7 +259,8 @@ async def test_files_are_read_beside_the_loop(route: str, tmp_path: Path) -> Non
     if "generate" in route:
         body = await sent_by(lambda c: getattr(c, route)("m", images=[Picture()]))
     else:
-        body = await sent_by(lambda c: getattr(c, route)("m", [Message(role="user", images=(Picture(),))]))
+        messages = [Message(role="user", images=(Picture(),))]
+        body = await sent_by(lambda c: getattr(c, route)("m", messages=messages))
     assert TEXT in json.dumps(body)
     assert threads
     assert threading.current_thread() not in threads
