@@ -19,10 +19,10 @@ def load_qt() -> None:
 def _keep_sources_unread(feature: ModuleType | None) -> None:
     """Let no module be searched for the word PySide6.
 
-    WORKAROUND PYSIDE-2029: to know where ``from __feature__ import …`` may have a meaning, PySide6 (seen in 6.11) reads
-    the whole source of each module that is imported after it, and ``linecache`` keeps it: 10 MB for ours and our
-    libraries', and 5 % of the time to the first paint. Nobody here uses ``__feature__``, and "does not use PySide6" is
-    what PySide6 itself assumes where there is no source.
+    WORKAROUND PYSIDE-2029: to know where ``from __feature__ import …`` may have a meaning, PySide6 (seen in 6.11 and
+    6.12) reads the whole source of each module that is imported after it, and ``linecache`` keeps it: 10 MB for ours
+    and our libraries', and 5 % of the time to the first paint. Nobody here uses ``__feature__``, and "does not use
+    PySide6" is what PySide6 itself assumes where there is no source.
     """
     if hasattr(feature, "_mod_uses_pyside"):
         setattr(feature, "_mod_uses_pyside", _says_no)  # noqa: B010 - a module has no such attribute for mypy
