@@ -354,3 +354,20 @@ def test_nothing_is_cut_off_sideways(
         return all(button.mapTo(page, QPoint(button.width(), 0)).x() <= page.width() for button in seen)
 
     qtbot.waitUntil(inside)
+
+
+def test_the_focus_stays_where_the_deed_turns_round(page: DownloadsPage, store: Store, make_transfer, qtbot) -> None:
+    """Who pauses by Space and presses it again resumes, and does not cancel."""
+    store.put((make_transfer("a:1b"),))
+    page.activateWindow()
+    qtbot.waitUntil(page.isActiveWindow)
+    pause = page.findChild(QPushButton, "pause-button")
+    pause.setFocus()
+
+    store.put((make_transfer("a:1b", Phase.PAUSED),))
+    qtbot.waitUntil(lambda: not pause.isVisible())
+
+    assert page.focusWidget() is page.findChild(QPushButton, "resume-button")
+    store.put((make_transfer("a:1b"),))
+    qtbot.waitUntil(pause.isVisible)
+    assert page.focusWidget() is pause

@@ -104,9 +104,11 @@ class TransferDetail(Card):
             (self._cancel, not phase.ended),
             (self._dismiss, phase.ended),
         )
-        # What comes before what goes: the focus of the one that goes is then for what has come in its place.
+        # What comes before what goes, so that the focus can go over: to the first deed, which is never to cancel.
         for button, shown in sorted(deeds, key=lambda deed: not deed[1]):
             if button.isHidden() is shown:
+                if button.hasFocus():
+                    next(each for each, there in deeds if there).setFocus()
                 button.setVisible(shown)
 
     def _button(self, name: str, words: str, signal: object) -> QPushButton:
