@@ -248,8 +248,7 @@ def judge_server(status: ServerStatus, latency_ms: float | None) -> Check:
             return Check(
                 "server",
                 Verdict.FAILED,
-                f"No Ollama answers at {address}.",
-                detail="" if status.reason == f"No Ollama answers at {address}." else status.reason,
+                status.reason or f"No Ollama answers at {address}.",
                 hint=status.hint
                 or "Check the address, and whether Ollama runs there and listens to other computers (OLLAMA_HOST).",
             )
@@ -735,13 +734,14 @@ def judge_proxy(proxies: Proxies, address: Address, status: ServerStatus) -> Che
     named = [proxy for proxy in (proxies.http, proxies.https, proxies.every) if proxy is not None]
     if not named:
         return Check("proxy", Verdict.OK, "No proxy is set.")
-    detail = ", ".join(f"{proxy.variable}={proxy.shown}" for proxy in named)
+    detail = ", ".join(
+        f"{proxy.variable}={proxy.shown}{' (does not answer)' if proxy.reachable is False else ''}" for proxy in named
+    )
     if proxies.exceptions:
         detail += f", NO_PROXY={proxies.exceptions}"
     target = address.connectable
     to_server = (proxies.https if target.scheme == "https" else proxies.http) or proxies.every
     caught = to_server is not None and not is_excepted(target.host, target.port, proxies.exceptions)
-    dead = [proxy for proxy in named if proxy.reachable is False]
     if caught and to_server is not None and not target.is_loopback and status.state not in ANSWERING:
         return Check(
             "proxy",
@@ -751,12 +751,11 @@ def judge_proxy(proxies: Proxies, address: Address, status: ServerStatus) -> Che
             hint=f"Add {target.host} to NO_PROXY, if the server is in your own network.",
         )
     foreign = status.state in ANSWERING and status.owner is not Owner.OURS
-    if dead:
-        names = " and ".join(dict.fromkeys(proxy.variable for proxy in dead))
+    if proxies.https is not None and proxies.https.reachable is False:  # models come over https only
         return Check(
             "proxy",
             Verdict.WARNING,
-            f"The proxy of {names} does not answer, so that downloads through it fail.",
+            f"The proxy of {proxies.https.variable} does not answer, so that downloads through it fail.",
             detail=detail,
             hint="Start that proxy, or take the variable away and restart the server.",
         )
@@ -966,7 +965,7 @@ def judge_variables(
             "variables",
             Verdict.NOTE,
             f"{', '.join(old)} {_is_set(old)}, which today's Ollama no longer reads.",
-            detail=f"Read is: {listed}." if read else "",
+            detail=f"What it reads is {listed}." if read else "",
             hint="Take it away." if len(old) == 1 else "Take them away.",
         )
     if foreign:

@@ -306,6 +306,13 @@ HERE, THERE = Address.parse(""), Address.parse("box.lan")
         pytest.param(
             Proxies(https=replace(HTTPS, reachable=False)), HERE, OURS, "warning", id="gone, so that pulls fail"
         ),
+        pytest.param(
+            Proxies(http=replace(HTTP, reachable=False), exceptions="*"),
+            HERE,
+            OURS,
+            "note",
+            id="gone, but not for pulls",
+        ),
         pytest.param(Proxies(http=HTTP), THERE, REMOTE, "note", id="remote through it"),
         pytest.param(
             Proxies(http=HTTP), THERE, replace(REMOTE, state=ServerState.UNREACHABLE), "failed", id="remote lost in it"
