@@ -220,6 +220,13 @@ def test_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert image_text(image) == TEXT  # type: ignore[arg-type]  # a bytearray is taken, but not promised
 
 
+def test_a_message_with_pictures_can_be_kept_and_shown() -> None:
+    message = Message(role="user", images=(b"\xfb\xff", Path("cat.png"), TEXT))
+    kept = Message.model_validate_json(message.model_dump_json())
+    assert kept.images == ("+/8=", "cat.png", TEXT)
+    assert TEXT not in repr(message)
+
+
 @pytest.mark.parametrize(
     ("image", "words"),
     [

@@ -5,14 +5,16 @@ A streamed answer comes as many of the same type, each with the next piece of te
 
 from __future__ import annotations
 
+import base64
 import os
 from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from launcher.ollama.wire.fields import Flag, Members, Moment, NullIs, Text, Wire
 
-Image: TypeAlias = bytes | str | os.PathLike[str]
+# str comes first: JSON has no bytes, but would be read as such.
+Image: TypeAlias = str | bytes | os.PathLike[str]
 """The bytes of a picture, the path of its file, or Base64 as the wire has it."""
 
 
@@ -48,11 +50,16 @@ class Message(Wire):
     content: Text = ""
     thinking: Text = ""
     """What the model thought before it answered. May go back with an ``assistant`` message."""
-    images: Annotated[tuple[Image, ...], NullIs(tuple)] = ()
+    images: Annotated[tuple[Image, ...], NullIs(tuple)] = Field(default=(), repr=False)
     tool_calls: Annotated[tuple[ToolCall, ...], NullIs(tuple)] = ()
     """May come with any line of a stream, the last included."""
     tool_name: Text = ""
     tool_call_id: Text = ""
+
+    @field_serializer("images", when_used="json")
+    def _images_as_text(self, images: tuple[Image, ...]) -> list[str]:
+        # pydantic's own Base64 has other letters than the server's.
+        return [base64.b64encode(one).decode("ascii") if isinstance(one, bytes) else os.fspath(one) for one in images]
 
 
 class TokenLogprob(Wire):
