@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
@@ -659,6 +660,35 @@ async def test_a_small_demo_is_recovered_step_by_step(tmp_path: Path) -> None:
         ]
         await client.chat("gemma3:4b", HELLO, options={"num_ctx": 32_768})
         assert len(told) == 3
+
+
+async def test_every_mixture_of_failures_comes_to_an_end() -> None:
+    chosen = random.Random(20261121)
+
+    async def start(address: Address) -> None:
+        """Start nothing that helps for long."""
+
+    async def ask(names: tuple[str, ...]) -> bool:
+        return chosen.random() < 0.5
+
+    ends: Counter[str] = Counter()
+    for _ in range(80):
+        failures: list[httpx.Response | Exception] = [refused(), MISSING, BUSY, NO_MEMORY, answer()]
+        told = chosen.choices(failures, weights=(1, 1, 2, 4, 0.5), k=100)
+        server = Ollama(*told, loaded=("theirs:latest",))
+        recovery = Recovery(ask=ask, gone_s=0.01)
+        async with server.client(
+            on_unreachable=start, pull_missing=True, backoff=Backoff(tries=3, first_s=0), recover=recovery
+        ) as client:
+            try:
+                await client.chat("m", HELLO, options={"num_ctx": 16_384})
+            except OllamaError as error:
+                ends[type(error).__name__] += 1
+            else:
+                ends["answer"] += 1
+        # Three for a busy server, one start, one pull, twice three contexts, and the asked-for one again.
+        assert len(server.bodies) <= 1 + 3 + 1 + 1 + 3 + 1 + 3
+    assert set(ends) == {"answer", "NotRunning", "ModelNotFound", "Refused"}
 
 
 # --- prewarm ----------------------------------------------------------------------------------------------------------
