@@ -55,6 +55,8 @@ class Question:
     form: Any = None
     """``json``, a schema, or nothing."""
     thinks: bool = False
+    length: int = 0
+    """How many words the answer has, said again and again; 0: as many as there are."""
 
 
 def answer(question: Question) -> Iterator[Token]:
@@ -70,7 +72,8 @@ def answer(question: Question) -> Iterator[Token]:
         pieces = _JSON_PIECE.findall(json.dumps(_fitting(question), ensure_ascii=False))
         yield from (Token(piece) for piece in pieces)
     else:
-        yield from (Token(word) for word in _words(_sentence(question)))
+        words = list(_words(_sentence(question)))
+        yield from (Token(words[at % len(words)]) for at in range(question.length or len(words)))
 
 
 def count_tokens(text: str) -> int:

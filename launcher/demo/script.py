@@ -41,6 +41,7 @@ that are the world's and not the server's (``for_s``, ``after_s``, ``delay_s``) 
         "delay_s": 0.2,              before every answer
         "silent": {"after_s": 3, "for_s": 5},      nothing is answered or streamed meanwhile
         "garbage": ["/api/tags"],    routes that answer 200 with something that is not JSON
+        "tokens": 5000,              how long each answer in words is; default: as long as its text
         "tools": "always",           once (default): a tool is called when the last message is a person's; always; never
         "faults": [ … ]              of the inference, see below
       },
@@ -175,6 +176,7 @@ class AnswersScript:
     delay_s: float = 0.0
     silent: SilenceScript | None = None
     garbage: tuple[str, ...] = ()
+    tokens: int = 0
     tools: str = "once"
     faults: tuple[AnswerFaultScript, ...] = ()
 

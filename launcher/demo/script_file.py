@@ -237,6 +237,7 @@ def _answers(members: _Members) -> AnswersScript:
         delay_s=members.number("delay_s", 0.0),
         silent=members.part("silent", _silence),
         garbage=members.texts("garbage"),
+        tokens=int(members.number("tokens", 0)),
         tools=members.one_of("tools", TOOL_USES),
         faults=tuple(_answer_fault(one) for one in members.members("faults")),
     )

@@ -175,7 +175,9 @@ async def test_pushing_what_is_nobodys(tmp_path: Path) -> None:
         await pull(demo.base_url, TINY)
         await client.post("/api/copy", json={"source": TINY, "destination": "mine"})
         answer = await client.post("/api/push", json={"model": "mine", "stream": False})
+        bad = await client.post("/api/push", json={"model": "a b"})
     assert (answer.status_code, answer.json()) == (500, {"error": "unauthorized: access denied"})
+    assert json.loads(bad.text.splitlines()[-1]) == {"error": "unqualified name: registry.ollama.ai/library/a b:latest"}
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,15 @@ async def test_delete_takes_the_blobs_nobody_else_uses(tmp_path: Path) -> None:
         assert list(demo.blobs_dir.iterdir()) == []
 
 
+async def test_a_trailing_slash_is_sent_where_it_belongs(tmp_path: Path) -> None:
+    async with DemoServer(tmp_path) as demo, talk_to(demo.base_url) as client:
+        moved = await client.get("/api/tags/")
+        assert (moved.status_code, moved.headers["location"]) == (301, "/api/tags")
+        kept = await client.post("/api/chat/", json={})
+        assert (kept.status_code, kept.headers["location"]) == (307, "/api/chat")
+        assert (await client.get("/api/blobs/")).status_code == 404
+
+
 async def test_registry_routes(tmp_path: Path) -> None:
     async with DemoServer(tmp_path, SCRIPT) as demo, talk_to(demo.base_url) as client:
         answer = await client.get("/v2/library/qwen3/manifests/8b")

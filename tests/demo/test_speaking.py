@@ -133,6 +133,9 @@ async def test_what_a_request_may_not_be(tmp_path: Path) -> None:
         ({"think": "loud"}, 400, 'invalid think value: "loud" (must be "high", "medium", "low", "max", true, or'),
         ({"think": 7}, 400, 'think must be a boolean or string ("high", "medium", "low", "max", true, or false)'),
         ({"think": "low"}, 400, f'"{TINY}" does not support thinking'),
+        ({"format": []}, 500, 'invalid format: "[]"; expected "json" or a valid JSON Schema object'),
+        ({"tools": [5]}, 400, "json: cannot unmarshal number into Go struct field ChatRequest.tools of type api.Tool"),
+        ({"messages": [user("x", images="x")]}, 400, "field ChatRequest.messages.images of type []api.ImageData"),
         ({"logprobs": True, "top_logprobs": 21}, 400, "top_logprobs must be between 0 and 20"),
     ]
     generates: list[tuple[dict[str, Any], int, str]] = [
@@ -230,6 +233,12 @@ async def test_closing_the_connection_stops_the_model(tmp_path: Path) -> None:
         (found,) = re.findall(r'msg="generation stopped" model=\S+ tokens=(\d+) reason=(.*)', demo.log_text())
     assert came <= int(found[0]) <= came + 2
     assert found[1] == '"cut short"'
+
+
+def test_answers_may_be_long() -> None:
+    said = [one.text for one in answer(Question("hi", length=500))]
+    assert len(said) == 500
+    assert said[0] == said[said.index("This", 1)]
 
 
 def test_json_comes_in_pieces_that_are_whole_together() -> None:

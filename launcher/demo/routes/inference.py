@@ -310,6 +310,7 @@ class InferenceRoutes:
             tool_name=str(last.get("tool_name") or ""),
             form=body.get("format"),
             thinks=wish.thinks,
+            length=self._script.answers.tokens,
         )
 
     def _context_after(self, wish: _Wish, prompt_tokens: int, said: int) -> dict[str, Any]:
