@@ -173,9 +173,7 @@ def test_in_bash(launched: Launched, tmp_path: Path) -> None:
         typed("show lla\t", "llama3.2:1b ")
         # Once more, from behind the colon; then the whole line is printed instead of run.
         typed("\x15ollama-launcher models show llama3.2:\t", "llama3.2:1b ")
-        typed("\x01echo as:\r", "as:ollama-launcher models show llama3.2:1b")
-        os.write(controller, b"\x04")
-        process.wait(20)
+        typed("\x01echo as:\r", "\r\nas:ollama-launcher models show llama3.2:1b")
     finally:
         process.kill()
         process.wait(20)
