@@ -63,6 +63,10 @@ def close(opened: Open) -> None:
     opened.launcher.window.close()  # there is no tray here
 
 
+def by_keys(opened: Open) -> None:
+    opened.launcher.window.quit_requested.emit()
+
+
 def from_tray(opened: Open) -> None:
     tray = opened.launcher.tray
     assert tray is not None
@@ -75,7 +79,7 @@ def by_event(opened: Open) -> None:
 
 
 @pytest.mark.usefixtures("asks")
-@pytest.mark.parametrize("quit_by", [close, from_tray, by_event], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("quit_by", [close, by_keys, from_tray, by_event], ids=lambda each: each.__name__)
 async def test_a_person_is_asked_once_and_may_stay(launched: Launched, quit_by: Callable[[Open], None]) -> None:
     launched.script(SLOW)
     async with window() as opened:

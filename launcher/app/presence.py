@@ -43,6 +43,7 @@ class Presence:
         self._ended = False
         self.tray: Tray | None = None
         self._window.closing.connect(self._on_closing)
+        self._window.quit_requested.connect(self._quit)
 
     async def appear(self, *, start: Callable[[], None], stop: Callable[[], None]) -> None:
         """Show the icons of window and tray. ``start`` and ``stop`` are what the tray's menu offers."""

@@ -8,6 +8,7 @@ whether it hides, quits or stays.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ class MainWindow(QWidget):
 
     closing = Signal()
     """The person closed the window; it is still there."""
+    quit_requested = Signal()
+    """The person wishes to end the program, by Ctrl+Q."""
     page_changed = Signal(str)
 
     def __init__(self, store: Store, theme: Theme, *, demo: bool = False, parent: QWidget | None = None) -> None:
@@ -73,6 +76,8 @@ class MainWindow(QWidget):
         for number in range(1, len(PAGE_ORDER) + 1):
             shortcut = QShortcut(QKeySequence(f"Ctrl+{number}"), self)
             shortcut.activated.connect(lambda index=number - 1: self._show_index(index))
+        if sys.platform != "darwin":  # there the menu of the program has it
+            QShortcut(QKeySequence("Ctrl+Q"), self).activated.connect(self.quit_requested)
         self.side_bar.page_requested.connect(self.show_page)
         self.footer.page_requested.connect(self.show_page)
         store.transfers_changed.connect(self._on_transfers_changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from PySide6.QtCore import QSize, Qt
@@ -330,4 +331,13 @@ def test_what_goes_away_leaves_the_focus_to_its_neighbour(
         field.setEnabled(False)
 
     assert _focused(window) == then
+    window.hide()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="there it is in the menu of the program")
+def test_ctrl_q_is_the_wish_to_quit(window: MainWindow, qtbot) -> None:
+    _shown(window, qtbot)
+    with qtbot.waitSignal(window.quit_requested):
+        qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
+    assert window.isVisible(), "whether it ends is not the window's to say"
     window.hide()
