@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,34 @@ def test_without_a_screen_it_says_so(
     assert "Traceback" not in ended.stderr
     assert "plug" not in ended.stderr or environment.get("QT_QPA_PLATFORM")
     assert ended.stdout == ""
+
+
+_INTERRUPTED = (
+    "import os, signal, sys\n"
+    "from launcher import __main__\n"
+    "from launcher.app import {module}\n"
+    "{module}.{name} = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+    "sys.exit(__main__.open_window())\n"
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals end a process in another way there")
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [pytest.param("qt", "load_qt", id="while Qt is imported"), pytest.param("start", "Front", id="before the paint")],
+)
+def test_ctrl_c_ends_it_before_there_is_a_loop(tmp_path: Path, module: str, name: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED.format(module=module, name=name)],
+        cwd=ROOT,
+        env={
+            "HOME": str(tmp_path),
+            "QT_QPA_PLATFORM": "offscreen",
+            "LAUNCHER_CONFIG_DIR": str(tmp_path),
+            "LAUNCHER_STATE_DIR": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
