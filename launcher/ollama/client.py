@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _PROBE_S = 2.0
 _WEB = "https://ollama.com"
 """Who searches and fetches for whoever has a key, as the official client has it (``ollama`` 0.6)."""
+_WEB_S = 60.0
 _MAX_PARTIAL_CHARS = 16 * 1024 * 1024
 """Of a text that breaks off so much is kept; it bounds the memory that an answer without end takes."""
 
@@ -662,8 +663,9 @@ class Client:
     ) -> EmbedAnswer:
         """Turn a text, or each of several, into a vector of length 1; nothing to turn loads the model.
 
-        ``truncate=False`` refuses texts that are too long; ``dimensions`` shortens the vectors. Raises ModelNotFound,
-        and Refused with ``Reason.NOT_CAPABLE`` for a model that gives none.
+        ``truncate=False`` refuses texts that are too long; ``dimensions`` shortens the vectors. An answer may have
+        64 MiB, which is some 5000 vectors of 1024 numbers. Raises ModelNotFound, and Refused with
+        ``Reason.NOT_CAPABLE`` for a model that gives none.
         """
         from launcher.ollama.wire.inference import EmbedAnswer
 
@@ -737,14 +739,18 @@ class Client:
         return await self._web("web_fetch", {"url": url}, WebPage, timeout_s)
 
     async def _web(self, route: str, body: Mapping[str, object], kind: type[W], timeout_s: float | None) -> W:
+        # Pages of slow sites take longer than anything that is asked of the server itself.
+        bound_s = _WEB_S if timeout_s is None else timeout_s
         if self._web_key:
             if self._web_transport is None:
                 await asyncio.to_thread(trusted)
                 self._web_transport = self._make_web_transport()
             web = self._web_transport
-            return web.parsed(await web.call("POST", f"/api/{route}", _without_none(body), timeout_s=timeout_s), kind)
+            answer = await web.call_slowly("POST", f"/api/{route}", _without_none(body), timeout_s=bound_s)
+            return web.parsed(answer, kind)
         path = f"/api/experimental/{route}"
-        answer = await self._call("POST", path, _without_none(body), timeout_s=timeout_s)
+        call = functools.partial(self._transport.call_slowly, "POST", path, _without_none(body), timeout_s=bound_s)
+        answer = await (call() if self._on_unreachable is None else self._rescue.reaching(call, timeout_s))
         return self._transport.parsed(answer, kind)
 
     # The routes of OpenAI

@@ -173,3 +173,17 @@ async def test_no_redirect_takes_the_key_along(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(ProtocolBroken, match="evil"):
             await client.web_fetch("https://a")
     assert [request.url.host for request in requests] == ["ollama.com"]
+
+
+@pytest.mark.parametrize("key", ["", "key"], ids=["by the server", "directly"])
+async def test_a_slow_page_is_waited_for_as_long_as_a_call_may_take(key: str) -> None:
+    bounds = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bounds.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={})
+
+    async with Client("127.0.0.1:9", api_key=key, transport=httpx.MockTransport(answer)) as client:
+        await client.web_fetch("https://a")
+        await client.web_fetch("https://a", timeout_s=90)
+    assert bounds == [60.0, 90]
