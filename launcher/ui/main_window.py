@@ -48,6 +48,8 @@ class MainWindow(QWidget):
         self._theme = theme
         self._pages: dict[str, QWidget | Callable[[], QWidget]] = {}
         self._page = ""
+        self._by_keyboard = False
+        """Somebody has gone through the window by Tab."""
         self.setObjectName("main-window")
         title = self.tr("Ollama Launcher")
         self.setWindowTitle(self.tr("{title} – simulated").format(title=title) if demo else title)
@@ -162,7 +164,8 @@ class MainWindow(QWidget):
     def focusNextPrevChild(self, forward: bool) -> bool:
         """Go round as people read: side bar, message, page, footer, whatever was built when.
 
-        What has the focus and goes away hands it to its neighbour; Qt asks for that here, too.
+        What has the focus and goes away hands it to its neighbour; Qt asks for that here, too. Nobody who has only the
+        mouse is shown a frame for that: the window has it then.
         """
         now = self.focusWidget()
         parts = self._stops(now)
@@ -171,12 +174,16 @@ class MainWindow(QWidget):
             part = next(part for part in parts if now in part)
             place = part.index(now)
             part.remove(now)
+            if not self._by_keyboard:
+                self.setFocus(Qt.FocusReason.OtherFocusReason)
+                return True
             if part:
                 part[min(place, len(part) - 1)].setFocus(Qt.FocusReason.OtherFocusReason)
                 return True
             order.remove(now)
         if not order:
             return False
+        self._by_keyboard = True
         index = order.index(now) if now in order else -1 if forward else 0
         reason = Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason
         order[(index + (1 if forward else -1)) % len(order)].setFocus(reason)

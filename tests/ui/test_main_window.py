@@ -322,6 +322,7 @@ def test_what_goes_away_leaves_the_focus_to_its_neighbour(
 ) -> None:
     window.show_page("log")
     _shown(window, qtbot)
+    qtbot.keyClick(window, Qt.Key.Key_Tab)
     field = window.findChild(QLineEdit, gone)
     field.setFocus()
 
@@ -340,4 +341,16 @@ def test_ctrl_q_is_the_wish_to_quit(window: MainWindow, qtbot) -> None:
     with qtbot.waitSignal(window.quit_requested):
         qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
     assert window.isVisible(), "whether it ends is not the window's to say"
+    window.hide()
+
+
+def test_who_uses_no_keyboard_sees_no_frame_where_something_goes_away(window: MainWindow, qtbot) -> None:
+    window.show_page("log")
+    _shown(window, qtbot)
+    field = window.findChild(QLineEdit, "log-first")
+    qtbot.mouseClick(field, Qt.MouseButton.LeftButton)
+
+    field.hide()
+
+    assert _focused(window) == "main-window"
     window.hide()
