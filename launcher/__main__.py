@@ -73,8 +73,8 @@ def open_window(*, host: str | None = None, demo: bool = False, hidden: bool = F
 
 
 def _load_window() -> Callable[..., int]:
-    # Until the loop hears of signals there is nothing to tidy up, so Ctrl-C just ends us: as an exception it would
-    # abort in the middle of Qt's imports, and be swallowed in an event.
+    # Until the window is there nothing is to be tidied up, so Ctrl-C just ends us: as an exception it would abort in
+    # the middle of Qt's imports, and be swallowed in an event.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from launcher.app.qt import load_qt

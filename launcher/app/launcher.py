@@ -15,7 +15,6 @@ import importlib
 import logging
 import os
 import shutil
-import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from PySide6.QtGui import QSessionManager
 
 from launcher import paths
 from launcher.app.choices import Choices
-from launcher.app.front import Front
+from launcher.app.front import Front, quitting_signals
 from launcher.app.outside import Outside
 from launcher.app.pages import LATER, Pages
 from launcher.app.presence import Presence
@@ -180,13 +179,12 @@ class Launcher:
         await self._serve()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-            number = getattr(signal, name, None)
-            # nohup has said that it is to be ignored.
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                with contextlib.suppress(NotImplementedError, RuntimeError):  # RuntimeError: not the main thread
-                    loop.add_signal_handler(number, self.quit)
+        for number in quitting_signals():
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # RuntimeError: not the main thread
+                loop.add_signal_handler(number, self.quit)
         front = self._front
+        if front.quit_wished:
+            self.quit()
         front.unexpected.watch(loop, self.window, self.quit)
         # At the end of a session commitDataRequest comes before it.
         front.app.quit_wished.connect(self._wishes.quit)

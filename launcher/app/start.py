@@ -86,7 +86,10 @@ def _run(*, host: str | None, demo: bool, hidden: bool, pulls: Sequence[str]) ->
     app = make_application(sys.argv)
     front = Front(app, _glimpsed_appearance(), demo=demo)
     try:
-        if not hidden and not front.paint_first():
+        front.hear_signals()
+        if not hidden:
+            front.paint_first()
+        if front.quit_wished:
             return 0
         # asyncio and qasync alone would take a quarter of the time to the first paint.
         import asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from PySide6.QtCore import QCoreApplication, QTimer
 from PySide6.QtWidgets import QApplication, QPlainTextEdit
 
 from launcher.app.front import Front
+from launcher.app.launcher import Launcher
 from launcher.loop import make_loop
 from launcher.ui.events import Application
 from tests.support.logfail import ExpectLog
@@ -35,23 +37,50 @@ def test_it_returns_when_the_window_has_been_painted(front: Front) -> None:
     painted: list[bool] = []
     front.window_events.painted.connect(lambda: painted.append(True))
 
-    assert front.paint_first()
+    front.paint_first()
+
     assert painted
     assert front.window.isVisible()
+    assert not front.quit_wished
 
 
 def test_it_does_not_wait_for_ever_for_a_screen(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("launcher.app.front._FIRST_PAINT_MS", 20)
     monkeypatch.setattr(front.window, "show", lambda: None)
 
-    assert front.paint_first()
+    front.paint_first()
+
+    assert not front.quit_wished
 
 
-@pytest.mark.parametrize("how", ["close", "quit"])
+@pytest.mark.parametrize("how", ["close", "quit", "SIGINT", "SIGTERM"])
 def test_who_quits_before_it_is_obeyed(front: Front, how: str) -> None:
-    QTimer.singleShot(0, front.window.close if how == "close" else QCoreApplication.quit)
+    ways = {"close": front.window.close, "quit": QCoreApplication.quit}
+    QTimer.singleShot(0, ways.get(how, lambda: signal.raise_signal(signal.Signals[how])))
+    front.hear_signals()
 
-    assert not front.paint_first()
+    front.paint_first()
+
+    assert front.quit_wished
+
+
+def test_signals_belong_to_whom_they_belonged_afterwards(qapp: Application) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    front = Front(qapp)
+    front.hear_signals()
+    assert signal.getsignal(signal.SIGTERM) != before
+
+    front.close()
+
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.anyio
+async def test_who_quits_before_there_is_a_loop_is_obeyed_then(front: Front) -> None:
+    front.hear_signals()
+    signal.raise_signal(signal.SIGTERM)
+
+    assert await Launcher(front).run() == 0
 
 
 def test_it_needs_neither_asyncio_nor_a_service() -> None:
@@ -62,7 +91,7 @@ def test_it_needs_neither_asyncio_nor_a_service() -> None:
         "from launcher.app.front import Front\n"
         "from launcher.app.start import make_application\n"
         "front = Front(make_application(['launcher']))\n"
-        "assert front.paint_first()\n"
+        "front.paint_first()\n"
         "later = {'asyncio', 'qasync', 'httpx', 'pydantic', 'psutil', 'ssl', 'subprocess', 'click', 'rich'}\n"
         "sys.exit(', '.join(sorted(later & set(sys.modules))) or 0)\n"
     )
