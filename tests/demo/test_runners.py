@@ -47,7 +47,7 @@ async def loaded(client: httpx.AsyncClient) -> list[str]:
 
 
 async def test_ps_is_empty_while_loading_and_each_model_has_a_process(tmp_path: Path) -> None:
-    async with server_with(tmp_path, TINY, MID, load_s=0.4 / SCALE) as (demo, client):
+    async with server_with(tmp_path, TINY, MID, load_s=1.5 / SCALE) as (demo, client):
         loading = asyncio.create_task(client.post("/api/generate", json={"model": TINY}))
         await eventually(lambda: runners_of(demo))
         assert await loaded(client) == []
