@@ -1,4 +1,4 @@
-"""Ollama launcher: start, watch and stop a local Ollama, and download models.
+"""Ollama launcher: start, watch and stop a local Ollama, download models, and talk to them.
 
 The map of the house
 ====================
@@ -11,6 +11,7 @@ The map of the house
     loop.py          make_loop(): the one place that knows qasync
     tasks.py         TaskScope (owns one-shot tasks), run_blocking (owned worker threads)
     errors.py        the root of the error tree
+    environment.py   the environment of children, and how we start ourselves
     paths.py         our folders (platformdirs); bundled resources
     diagnostics.py   logging, redaction, last-resort handlers
     domain/          values and pure functions: all that is published or shown
