@@ -744,8 +744,8 @@ class Client:
         if self._web_key:
             if self._web_transport is None:
                 await asyncio.to_thread(trusted)
-                self._web_transport = self._make_web_transport()
-            web = self._web_transport
+            # Another call may have made it meanwhile: a second one would be closed by nobody.
+            web = self._web_transport = self._web_transport or self._make_web_transport()
             answer = await web.call_slowly("POST", f"/api/{route}", _without_none(body), timeout_s=bound_s)
             return web.parsed(answer, kind)
         path = f"/api/experimental/{route}"

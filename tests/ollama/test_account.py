@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import httpx
 import pytest
 
+from launcher.domain.address import Address
 from launcher.ollama import (
     Account,
     Client,
@@ -20,6 +22,8 @@ from launcher.ollama import (
     WebPage,
     WebResult,
 )
+from launcher.ollama import client as client_module
+from launcher.ollama.transport import Transport
 
 pytestmark = pytest.mark.anyio
 
@@ -159,6 +163,20 @@ async def test_a_search_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(Refused):
             await client.web_search("sky")
     assert len(server.requests) == 1
+
+
+async def test_searches_at_once_share_their_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Counted(Transport):
+        def __init__(self, address: Address, **rest: Any) -> None:
+            made.append(address.host)
+            super().__init__(address, **rest)
+
+    monkeypatch.setattr(client_module, "Transport", Counted)
+    async with Client("127.0.0.1:9", api_key="key", transport=Server(results=[]).transport) as client:
+        await asyncio.gather(client.web_search("sky"), client.web_search("sea"), client.web_search("sun"))
+    assert made == ["127.0.0.1", "ollama.com"]
 
 
 async def test_no_redirect_takes_the_key_along(monkeypatch: pytest.MonkeyPatch) -> None:
