@@ -271,7 +271,8 @@ class Transport:
                 detail=f"HTTP {status}, Location: {place}",
                 hint="If that is where Ollama is, use that address.",
             )
-        body = await read_body(response, MAX_ERROR_BYTES, cut=True)
+        # Whether or not the answer itself may take for ever: the reason comes at once, or not at all.
+        body = await read_body(response, MAX_ERROR_BYTES, cut_after_s=self._timeouts.read_s)
         raise refusal(status, error_text(body), _signin_url(body))
 
     def _bounded(self, timeout_s: float | None) -> httpx.Timeout:
@@ -337,18 +338,30 @@ def translated(address: Address, *, streaming: bool = False) -> Iterator[None]:
         ) from error
 
 
-async def read_body(response: httpx.Response, limit_bytes: int, *, cut: bool = False) -> bytes:
-    """Read a body; of one that is longer than the limit the beginning (``cut``), or raise TooLong."""
+async def read_body(response: httpx.Response, limit_bytes: int, *, cut_after_s: float | None = None) -> bytes:
+    """Read a body, of no more than ``limit_bytes``; raises TooLong.
+
+    ``cut_after_s``: of one that is longer, or not whole after so long, the beginning is enough.
+    """
     pieces: list[bytes] = []
     left_bytes = limit_bytes
+    cut = cut_after_s is not None
     async with _chunks(response) as chunks:
-        async for piece in chunks:
-            if len(piece) > left_bytes and not cut:
-                raise TooLong(f"a body of more than {limit_bytes} bytes")
-            pieces.append(piece[:left_bytes])
-            left_bytes -= len(pieces[-1])
-            if left_bytes == 0 and cut:
-                break
+        try:
+            async with asyncio.timeout(cut_after_s) as limit:
+                async for piece in chunks:
+                    if len(piece) > left_bytes and not cut:
+                        raise TooLong(f"a body of more than {limit_bytes} bytes")
+                    pieces.append(piece[:left_bytes])
+                    left_bytes -= len(pieces[-1])
+                    if left_bytes == 0 and cut:
+                        break
+        except httpx.TimeoutException:
+            if not cut:
+                raise
+        except TimeoutError:
+            if not limit.expired():
+                raise
     return b"".join(pieces)
 
 

@@ -15,7 +15,17 @@ from typing import Any
 
 import pytest
 
-from launcher.ollama import Client, CutStream, InlineError, OllamaError, ProtocolBroken, Reason, Refused, TimedOut
+from launcher.ollama import (
+    Client,
+    CutStream,
+    InlineError,
+    OllamaError,
+    ProtocolBroken,
+    Reason,
+    Refused,
+    TimedOut,
+    Timeouts,
+)
 from launcher.ollama import client as client_module
 from launcher.ollama import transport as transport_module
 from launcher.ollama.lines import MAX_LINE_BYTES
@@ -224,6 +234,21 @@ async def test_a_body_that_never_ends_is_told(route: Route, monkeypatch: pytest.
         finally:
             tracemalloc.stop()
         await server.wait_closed()
+
+
+@EACH
+async def test_an_error_that_never_ends_is_told(route: Route) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 500\r\n\r\nno luck today")
+        await writer.drain()
+        if not await reader.read():
+            raise ConnectionResetError
+
+    async with RawServer(answer) as server, Client(server.address, timeouts=Timeouts(read_s=0.05)) as client:
+        with pytest.raises(Refused) as caught:
+            await text_of(route, client)
+        await server.wait_closed()
+    assert (caught.value.status, caught.value.text) == (500, "no luck today")
 
 
 async def answer_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
