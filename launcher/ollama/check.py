@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from launcher.errors import LauncherError
 from launcher.ollama.detect import Installed, detect_model
-from launcher.ollama.errors import OllamaError, TimedOut
+from launcher.ollama.errors import TimedOut
 
 if TYPE_CHECKING:
     from launcher.ollama.client import ServerVersion
@@ -55,7 +56,7 @@ class Checked(Installed, Protocol):
 
 
 async def check_health(server: Checked, default_model: str = "", *, timeout_s: float = 5.0) -> HealthRecord:
-    """Look at version and models, within ``timeout_s`` for everything. Never raises OllamaError."""
+    """Look at version and models, within ``timeout_s`` for everything. Whatever is wrong is in the record."""
     checked_at = datetime.now(UTC)
     began_s = time.monotonic()
     provider: ProviderType = "ollama"
@@ -71,7 +72,7 @@ async def check_health(server: Checked, default_model: str = "", *, timeout_s: f
             model = await detect_model(server, default_model)
     except TimeoutError:
         error = TimedOut(server.base_url).title
-    except OllamaError as failure:
+    except LauncherError as failure:
         error = failure.title
     return HealthRecord(
         connected=latency_ms is not None,

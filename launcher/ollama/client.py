@@ -217,9 +217,9 @@ class Client:
             await asyncio.sleep(interval_s)
 
     async def check_health(self, *, timeout_s: float = 5.0) -> HealthRecord:
-        """Look whether a conversation could begin, within ``timeout_s`` for everything; never raises OllamaError.
+        """Look whether a conversation could begin, within ``timeout_s`` for everything; never raises.
 
-        Nothing is started, pulled or loaded for it.
+        What is wrong is a sentence in the record. Nothing is started, pulled or loaded for it.
         """
         from launcher.ollama.check import check_health
 

@@ -250,6 +250,8 @@ class Transport:
         headers: httpx.Headers | None = None,
     ) -> httpx.Request:
         """Make a request as httpx's client would, without its parsing and merging what is always the same."""
+        if self._control.is_closed:
+            raise InvalidInput("This client is closed.", hint="Make another, or use it before it is closed.")
         if headers is None:
             headers = self._headers if content is None else self._json_headers
         with self._translated():
@@ -321,6 +323,9 @@ def translated(address: Address, *, streaming: bool = False) -> Iterator[None]:
                 f"{url} does not speak https.", detail=_detail(error), hint="Try the address with http:// instead."
             ) from error
         raise NotRunning(url, detail=_detail(error), local=address.connectable.is_loopback) from error
+    except UnicodeError as error:
+        # A host name such as "xn--", which is found nowhere: httpx lets through what its idna says (0.28).
+        raise NotRunning(url, detail=_detail(error), local=False) from error
     except (httpx.NetworkError, httpx.StreamError) as error:
         raise CutStream(_detail(error)) from error
     except httpx.RemoteProtocolError as error:

@@ -451,7 +451,7 @@ async def test_leaving_closes_even_after_an_error() -> None:
             async with Client(server.address) as client:
                 await client.version()
                 raise KeyError
-        with pytest.raises(RuntimeError, match="closed"):
+        with pytest.raises(InvalidInput, match="closed"):
             await client.version()
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from launcher.ollama import Client, HealthRecord, NoModelInstalled, Refused
+from launcher.errors import InvalidInput
+from launcher.ollama import Client, HealthRecord, NoModelInstalled, NotRunning, Refused
 from tests.support.raw_server import RawServer
 from tests.support.waiting import eventually
 
@@ -234,6 +235,25 @@ async def test_what_is_wrong_is_a_sentence_and_no_exception(
     assert record.error
     assert record.error.endswith((".", "thing"))
     assert (record.latency_ms is not None) is connected
+
+
+async def test_an_impossible_host_name_is_a_server_that_is_not_there() -> None:
+    async with Client("http://xn--:11434") as client:
+        assert not await client.is_running()
+        record = await client.check_health()
+        with pytest.raises(NotRunning):
+            await client.version()
+    assert record.error == "No Ollama server answers at http://xn--:11434."
+
+
+async def test_a_look_by_a_closed_client_tells_that() -> None:
+    client = Client(transport=httpx.MockTransport(Ollama()))
+    await client.aclose()
+    assert (await client.check_health()).error == "This client is closed."
+    with pytest.raises(InvalidInput, match="closed"):
+        await client.version()
+    with pytest.raises(InvalidInput, match="closed"):
+        await anext(client.stream_chat("m"))
 
 
 async def test_the_look_is_bounded() -> None:
