@@ -339,7 +339,8 @@ class ModelsTableModel(QAbstractTableModel):
             case Qt.ItemDataRole.AccessibleTextRole:
                 words = self._words_of(entry, index.column())
                 if index.column() != Column.NAME:
-                    return words or None
+                    # A screen reader that comes upon an empty cell would not say that it is there.
+                    return words or _tr("nothing")
                 return ", ".join(filter(None, (words, entry.second, state_words(entry)[0])))
         if role == SORT_ROLE:
             return _sort_value(entry, index.column()) if index.column() != Column.NAME else entry.name.casefold()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAccessible
+from PySide6.QtGui import QAccessible, QAccessibleInterface
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -35,6 +35,21 @@ from tests.support.screenshots import load
 shots = load()
 
 CONTROLS = (QAbstractButton, QLineEdit, QPlainTextEdit, QAbstractItemView, QComboBox, QCheckBox)
+ROLES = (
+    QAccessible.Role.Button,
+    QAccessible.Role.CheckBox,
+    QAccessible.Role.ComboBox,
+    QAccessible.Role.EditableText,
+    QAccessible.Role.Link,
+    QAccessible.Role.List,
+    QAccessible.Role.ListItem,
+    QAccessible.Role.ProgressBar,
+    QAccessible.Role.RadioButton,
+    QAccessible.Role.Table,
+    QAccessible.Role.Tree,
+    QAccessible.Role.TreeItem,
+)
+"""What somebody who does not see the window comes upon there and must be told of."""
 _QTS_OWN = "qt_"
 _MOST_TABS = 80
 
@@ -78,6 +93,22 @@ def test_every_control_says_what_it_is(window: MainWindow) -> None:
         for widget in controls(window)
         if not QAccessible.queryAccessibleInterface(widget).text(QAccessible.Text.Name)
     ]
+    assert silent == []
+
+
+def tree(interface: QAccessibleInterface) -> Iterator[QAccessibleInterface]:
+    """All that a screen reader finds, and sees."""
+    yield interface
+    for number in range(interface.childCount()):
+        child = interface.child(number)
+        if child is not None and child.isValid() and not child.state().invisible:
+            yield from tree(child)
+
+
+def test_nothing_in_the_tree_of_a_screen_reader_is_silent(window: MainWindow) -> None:
+    found = [each for each in tree(QAccessible.queryAccessibleInterface(window)) if each.role() in ROLES]
+    assert len(found) >= len(controls(window))
+    silent = [each.role().name for each in found if not each.text(QAccessible.Text.Name)]
     assert silent == []
 
 

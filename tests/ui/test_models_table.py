@@ -193,6 +193,8 @@ def test_a_row_is_read_out_as_a_whole(model: ModelsTableModel) -> None:
     model.show_models(some(installed("a:1b", capabilities=("completion", "tools")), loaded=("a:1b",)))
     assert model.index(0, Column.NAME).data(Qt.ItemDataRole.AccessibleTextRole) == "a:1b, 3.2B · tools, Loaded"
     assert model.index(0, Column.SIZE).data(Qt.ItemDataRole.AccessibleTextRole) == "1.0 GB"
+    model.show_models(some(installed("a:1b")))
+    assert model.index(0, Column.STATE).data(Qt.ItemDataRole.AccessibleTextRole) == "nothing"
     assert model.headerData(Column.STATE, Qt.Orientation.Horizontal, Qt.ItemDataRole.AccessibleTextRole) == "State"
 
 

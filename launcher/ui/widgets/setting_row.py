@@ -318,6 +318,8 @@ class SettingRow(QWidget):
         field = self.editor.field
         field.setObjectName(f"{slug}-field")
         field.setAccessibleName(label)
+        if isinstance(self.editor, _LineEditor):
+            self.editor.line.setAccessibleName(label)  # in a box that can be edited it stands for itself
         self.label.setBuddy(field)
         self.editor.setEnabled(not self._forced)
         self.editor.typed.connect(self._on_typed)
