@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -369,6 +370,27 @@ async def test_no_round_means_that_no_tool_runs() -> None:
     with pytest.raises(TooManyRounds) as caught:
         await run(server, raises, max_rounds=0)
     assert (caught.value.messages, caught.value.ended) == ((QUESTION,), ())
+
+
+async def test_fewer_rounds_than_none_are_refused() -> None:
+    server = Scripted()
+    with pytest.raises(InvalidInput, match="max_rounds"):
+        await run(server, weather, max_rounds=-1)
+    assert server.asked == []
+
+
+async def test_the_pieces_of_a_long_answer_are_not_kept() -> None:
+    server = Scripted([text("word ")] * 300)
+    held: list[weakref.ref[ChatAnswer]] = []
+    async with server.client() as client, aclosing(stream_tools(client, "m", [QUESTION], [weather])) as steps:
+        async for step in steps:
+            if isinstance(step, ToolRun):
+                assert step.answer.message.content == "word " * 300
+            else:
+                assert isinstance(step, ChatAnswer)
+                held.append(weakref.ref(step))
+                assert sum(piece() is not None for piece in held) <= 3
+    assert len(held) == 300
 
 
 async def test_a_conversation_may_be_mappings_and_stays_what_it_was() -> None:

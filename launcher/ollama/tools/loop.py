@@ -13,6 +13,7 @@ import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from pydantic import TypeAdapter
@@ -122,17 +123,19 @@ async def stream_tools(
     The last is the :class:`ToolRun`. Closing the generator is the cancel, of the answer or of the tool that runs; use
     ``contextlib.aclosing``.
     """
+    if max_rounds < 0:
+        raise InvalidInput("A run has no fewer rounds than none: max_rounds must not be negative.")
     offered = _by_name(tools)
     definitions = [tool.definition for tool in offered.values()]
     said = list(messages)
     ended: list[ToolEnded] = []
     for round_ in range(1, max_rounds + 2):
-        pieces: list[ChatAnswer] = []
+        heard = _Heard()
         async with aclosing(client.stream_chat(model, said, tools=definitions, **chat)) as answering:
             async for piece in answering:
-                pieces.append(piece)
+                heard.add(piece)
                 yield piece
-        answer = _joined(pieces)
+        answer = heard.answer
         calls = answer.message.tool_calls
         if calls and round_ > max_rounds:
             raise TooManyRounds(max_rounds, said, ended, calls)
@@ -161,15 +164,30 @@ def _by_name(tools: Sequence[Function]) -> dict[str, Tool]:
     return offered
 
 
-def _joined(pieces: Sequence[ChatAnswer]) -> ChatAnswer:
-    """Make one answer of its pieces; the counts are those of the last."""
-    message = Message(
-        role="assistant",
-        content="".join(piece.message.content for piece in pieces),
-        thinking="".join(piece.message.thinking for piece in pieces),
-        tool_calls=tuple(call for piece in pieces for call in piece.message.tool_calls),
-    )
-    return pieces[-1].model_copy(update={"message": message})
+class _Heard:
+    """What has come of one answer. The pieces themselves are not kept: one of some letters takes 2 kB."""
+
+    def __init__(self) -> None:
+        self._content, self._thinking = StringIO(), StringIO()
+        self._calls: list[ToolCall] = []
+        self._last = ChatAnswer()
+
+    def add(self, piece: ChatAnswer) -> None:
+        self._content.write(piece.message.content)
+        self._thinking.write(piece.message.thinking)
+        self._calls += piece.message.tool_calls
+        self._last = piece
+
+    @property
+    def answer(self) -> ChatAnswer:
+        """All of it as one; the counts are those of the last piece."""
+        message = Message(
+            role="assistant",
+            content=self._content.getvalue(),
+            thinking=self._thinking.getvalue(),
+            tool_calls=tuple(self._calls),
+        )
+        return self._last.model_copy(update={"message": message})
 
 
 async def _called(
