@@ -128,6 +128,7 @@ MISSING = ServerStatus(
     local=True,
     exposed=False,
     reason="No Ollama was found on this computer.",
+    hint="Install Ollama from https://ollama.com/download, or name its program in the settings.",
 )
 TRANSFERS = (
     Transfer(
