@@ -10,7 +10,7 @@ import copy
 import functools
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -47,6 +47,7 @@ _WEB_S = 60.0
 _MAX_PARTIAL_CHARS = 16 * 1024 * 1024
 """Of a text that breaks off so much is kept; it bounds the memory that an answer without end takes."""
 
+T = TypeVar("T")
 W = TypeVar("W", bound=Wire)
 Piece = TypeVar("Piece", "ChatAnswer", "GenerateAnswer", "V1ChatChunk")
 
@@ -74,12 +75,13 @@ class Client:
                     print(line.status, line.completed, line.total)
 
     ``host`` is read as ``OLLAMA_HOST`` is; a bind address such as 0.0.0.0 and a trailing ``/v1`` are fine. All calls
-    raise :class:`~launcher.ollama.errors.OllamaError`; every one takes ``timeout_s`` for the whole of that call.
-    Idempotent calls are tried again up to ``retries`` times when the connection fails or a gateway is unwell; probes
-    that want the truth at once use ``retries=0``, which also means that a busy server is not asked again. ``api_key``
-    (default ``OLLAMA_API_KEY``) goes along only over https or within this machine. ``trust_env`` says whether proxies
-    and certificates named in the environment count; by default they do, except within this machine. ``transport`` is
-    any httpx transport, for tests.
+    raise :class:`~launcher.ollama.errors.OllamaError`, and InvalidInput for what cannot be sent. Those that wait for a
+    whole answer take ``timeout_s`` for all that is done for it; those that stream take ``silence_s`` for the time
+    between two pieces. Idempotent calls are tried again up to ``retries`` times when the connection fails or a gateway
+    is unwell; probes that want the truth at once use ``retries=0``, which also means that a busy server is not asked
+    again. ``api_key`` (default ``OLLAMA_API_KEY``) goes along only over https or within this machine. ``trust_env``
+    says whether proxies and certificates named in the environment count; by default they do, except within this
+    machine. ``transport`` is any httpx transport, for tests.
 
     A call that names no model gets ``default_model``, else what :meth:`detect_model` finds. What may be done for a call
     that fails, and then makes it again: ``on_unreachable`` is awaited with the address when nothing runs there
@@ -750,7 +752,7 @@ class Client:
             return web.parsed(answer, kind)
         path = f"/api/experimental/{route}"
         call = functools.partial(self._transport.call_slowly, "POST", path, _without_none(body), timeout_s=bound_s)
-        answer = await (call() if self._on_unreachable is None else self._rescue.reaching(call, timeout_s))
+        answer = await self._reached(call, timeout_s)
         return self._transport.parsed(answer, kind)
 
     # The routes of OpenAI
@@ -969,7 +971,15 @@ class Client:
     ) -> Answer:
         """Make a short call that has a server started, where that is allowed."""
         call = functools.partial(self._transport.call, method, path, body, timeout_s=timeout_s, idempotent=idempotent)
-        return await (call() if self._on_unreachable is None else self._rescue.reaching(call, timeout_s))
+        return await self._reached(call, timeout_s)
+
+    async def _reached(self, call: Callable[[], Awaitable[T]], timeout_s: float | None) -> T:
+        """Make a call that needs no model; where nothing runs, have a server started, if that is allowed."""
+        if self._on_unreachable is None:
+            return await call()
+        # Around the start and both tries.
+        async with self._within(timeout_s):
+            return await self._rescue.reaching(call)
 
     def _progress(self, path: str, body: Body, silence_s: float | None) -> AsyncGenerator[Progress, None]:
         def stream() -> AsyncGenerator[Progress, None]:

@@ -28,7 +28,7 @@ from launcher.domain.names import InvalidModelName, ModelName
 from launcher.errors import InvalidInput
 from launcher.ollama.cut import CutWatch, Sent
 from launcher.ollama.detect import Installed, detect_model, model_key
-from launcher.ollama.errors import InlineError, ModelNotFound, NotRunning, OllamaError, Reason, Refused, TimedOut
+from launcher.ollama.errors import InlineError, ModelNotFound, NotRunning, OllamaError, Reason, Refused
 from launcher.ollama.notices import (
     ConversationCut,
     Notice,
@@ -205,22 +205,13 @@ class Rescue:
 
     # Nothing runs
 
-    async def reaching(self, call: Callable[[], Awaitable[T]], timeout_s: float | None = None) -> T:
-        """Make a call that needs no model; if nothing runs, start it once and call again.
-
-        ``timeout_s`` bounds the start; the call itself bounds each of its tries.
-        """
+    async def reaching(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call that needs no model; if nothing runs, start it once and call again."""
         try:
             return await call()
-        except NotRunning as error:
-            try:
-                async with asyncio.timeout(timeout_s) as limit:
-                    if not await self.start():
-                        raise
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                raise TimedOut(error.address, detail=f"not started within {timeout_s:g} s") from error
+        except NotRunning:
+            if not await self.start():
+                raise
         return await call()
 
     async def start(self) -> bool:
