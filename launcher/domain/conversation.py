@@ -14,6 +14,7 @@ from enum import Enum
 from launcher.errors import InvalidInput
 
 _FORMAT = 1
+_BASE64 = "data:;base64,"
 
 
 class InvalidConversation(InvalidInput):
@@ -68,12 +69,16 @@ class Conversation:
         return replace(self, turns=())
 
     def messages(self) -> list[dict[str, object]]:
-        """What is sent, in the words of ``/api/chat``. Thoughts are not: models are trained without old ones."""
+        """What is sent, as the client takes it. Thoughts are not: models are trained without old ones.
+
+        Pictures are marked as Base64. Where the client is given a text that is a path, too, it reads that file, and
+        the text may be from a conversation that somebody else has written.
+        """
         messages: list[dict[str, object]] = [{"role": "system", "content": self.system}] if self.system else []
         for turn in self.turns:
             message: dict[str, object] = {"role": turn.role.value, "content": turn.text}
             if turn.images:
-                message["images"] = list(turn.images)
+                message["images"] = [f"{_BASE64}{image}" for image in turn.images]
             messages.append(message)
         return messages
 

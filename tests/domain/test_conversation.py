@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,8 @@ from launcher.domain.conversation import (
     read_conversation,
     write_conversation,
 )
+from launcher.errors import InvalidInput
+from launcher.ollama.requests import message_body
 
 TALK = Conversation(
     "tiny:latest",
@@ -31,10 +34,21 @@ TALK = Conversation(
 def test_what_is_sent() -> None:
     assert TALK.messages() == [
         {"role": "system", "content": "You are brief."},
-        {"role": "user", "content": "What is this?", "images": ["aGk="]},
+        {"role": "user", "content": "What is this?", "images": ["data:;base64,aGk="]},
         {"role": "assistant", "content": "A cat, or"},
     ]
     assert Conversation("x").messages() == []
+
+
+def test_no_picture_of_a_conversation_is_a_path(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    own, foreign = (
+        Conversation("x", turns=(Turn(Role.USER, "What is this?", images=(image,)),)).messages()[0]
+        for image in ("aGk=", str(tmp_path / "secret.png"))
+    )
+    assert message_body(own)["images"] == ["aGk="]
+    with pytest.raises(InvalidInput):
+        message_body(foreign)
 
 
 def test_what_is_forgotten() -> None:
