@@ -433,6 +433,27 @@ async def test_a_second_start_raises_the_first_and_hands_over_its_wish(
         await eventually(lambda: opened.store.transfers[0].phase is Phase.DONE, 30, "it is done")
 
 
+async def test_a_start_while_the_first_quits_opens_the_next_window(launched: Launched) -> None:
+    launched.script({"stop": {"ignore": True}})  # which takes the first some seconds
+    instance = SingleInstance(paths.ensure_dir(launched.state_dir))
+    assert instance.acquire()
+    async with window(instance=instance) as opened:
+        await opened.reaches(ServerState.RUNNING)
+        opened.launcher.quit()
+        next_one = begin(launched)
+        try:
+            await opened.quits()
+            record = launched.state_dir / "server.json"
+            await eventually(
+                lambda: json.loads(record.read_text())["wanted"] == "running", 30, "it is there, and starts"
+            )
+            assert next_one.poll() is None
+        finally:
+            next_one.terminate()
+            await run_blocking(next_one.wait, timeout_s=20)
+    assert server_pids(launched) == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 async def test_the_server_outlives_a_killed_window_and_the_next_adopts_it(launched: Launched) -> None:
     process = begin(launched)

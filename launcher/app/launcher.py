@@ -164,6 +164,8 @@ class Launcher:
 
     def quit(self) -> None:
         """Begin the end, asking nobody; called again it changes nothing."""
+        if self._instance is not None:
+            self._instance.rest()  # a start that comes now is the next one, and not this one's
         self._wishes.rest()
         self._stop.set()
 
@@ -201,7 +203,7 @@ class Launcher:
         await self._choices.read()
         if self._instance is not None:
             self._instance.wished.connect(self._on_wish)
-            if not self._instance.listen():
+            if not self._stop.is_set() and not self._instance.listen():
                 _log.warning("second starts cannot be heard")
         await self._presence.appear(start=self._wishes.start, stop=self._wishes.stop)
         self._pages.add_others(self._scope, lambda: self._wishes.core)

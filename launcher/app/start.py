@@ -17,7 +17,7 @@ from launcher.app.front import Front
 from launcher.domain.appearance import Appearance
 from launcher.errors import StorageError
 from launcher.ui.events import Application
-from launcher.ui.single_instance import SingleInstance, Wish
+from launcher.ui.single_instance import Handing, SingleInstance, Wish
 
 DESKTOP_ID = "io.github.ollama_launcher.OllamaLauncher"
 
@@ -79,10 +79,12 @@ def _run(*, host: str | None, demo: bool, hidden: bool, pulls: Sequence[str]) ->
     instance = _own_instance()
     if instance is not None and not instance.acquire():
         wish = Wish(tuple(pulls), hidden, os.environ.get("XDG_ACTIVATION_TOKEN", ""))
-        if instance.hand_over(wish):
+        handing = instance.hand_over(wish)
+        if handing is Handing.TAKEN:
             return 0
-        print("The launcher runs already, but does not answer.", file=sys.stderr)
-        return _FAILED_CODE
+        if handing is Handing.NOT_HEARD:
+            print("The launcher runs already, but does not answer.", file=sys.stderr)
+            return _FAILED_CODE
     app = make_application(sys.argv)
     front = Front(app, _glimpsed_appearance(), demo=demo)
     try:

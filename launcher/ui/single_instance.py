@@ -7,6 +7,7 @@ wish means.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 _LOCK_NAME = "window.lock"
 _SOCKET_NAME = "window.socket"
 _LOCK_WAIT_MS = 100
-_TRIES = 40
+_TRIES = 85
+"""With the wait for the lock, 17 s: a first that quits is gone by then, whatever hangs in it."""
 _TRY_EVERY_S = 0.1
+_UNWRITTEN_S = 10.0
+"""A lock without its process after so long is what a full disk or a power cut has left."""
 _CONNECT_MS = 500
 _ANSWER_MS = 2000
 _TAKEN = b"taken\n"
@@ -46,11 +51,20 @@ class Wish:
     """XDG_ACTIVATION_TOKEN of the second start: without it Wayland does not let a window come to the front."""
 
 
+class Handing(Enum):
+    """What has become of a wish that was to be handed over."""
+
+    TAKEN = "taken"
+    FIRST = "first"
+    """Nobody is there any more: this start is the first now."""
+    NOT_HEARD = "not heard"
+
+
 class SingleInstance(QObject):
     """The right to be the one window on a state folder.
 
-    First :meth:`acquire`; who gets it calls :meth:`listen` once the window is painted, who does not calls
-    :meth:`hand_over` and ends.
+    First :meth:`acquire`; who gets it calls :meth:`listen` once the window is painted, and :meth:`rest` when it begins
+    to quit. Who does not get it calls :meth:`hand_over` and ends, unless it has become the first meanwhile.
     """
 
     wished = Signal(object)
@@ -68,7 +82,7 @@ class SingleInstance(QObject):
 
     def acquire(self) -> bool:
         """Be the first, or learn that another one is. A folder that cannot be written to counts as being the first."""
-        if self._lock.tryLock(_LOCK_WAIT_MS):
+        if self._lock.tryLock(_LOCK_WAIT_MS) or (self._drop_unwritten() and self._lock.tryLock(_LOCK_WAIT_MS)):
             return True
         return self._lock.error() is not QLockFile.LockError.LockFailedError
 
@@ -86,28 +100,37 @@ class SingleInstance(QObject):
         self._server = server
         return server.listen(self._name)
 
-    def hand_over(self, wish: Wish, pause: Callable[[float], None] = time.sleep) -> bool:
-        """Tell the first what this start was for. Blocks, for some seconds at most: there is no window to freeze."""
+    def hand_over(self, wish: Wish, pause: Callable[[float], None] = time.sleep) -> Handing:
+        """Tell the first what this start was for, or take its place where it is quitting.
+
+        Blocks, for some seconds at most: there is no window to freeze.
+        """
         try:
             from PySide6.QtNetwork import QLocalSocket
         except ImportError:
-            return False
+            return Handing.NOT_HEARD
         message = json.dumps(asdict(wish)).encode() + b"\n"
         for _ in range(_TRIES):
-            # It may have the lock and not listen yet.
+            # It may have the lock and not listen: not yet, or not any more.
             socket = QLocalSocket()
             socket.connectToServer(self._name)
             if socket.waitForConnected(_CONNECT_MS):
                 socket.write(message)
                 answered = socket.waitForReadyRead(_ANSWER_MS) and bytes(socket.readAll().data()).startswith(_TAKEN)
+                hangs = not answered and socket.state() is socket.LocalSocketState.ConnectedState
                 socket.abort()
-                return answered
+                if answered:
+                    return Handing.TAKEN
+                if hangs:
+                    return Handing.NOT_HEARD
             socket.abort()
+            if self.acquire():
+                return Handing.FIRST
             pause(_TRY_EVERY_S)
-        return False
+        return Handing.NOT_HEARD
 
-    def close(self) -> None:
-        """Let the next start be the first."""
+    def rest(self) -> None:
+        """Hear nobody any more, but keep the place until :meth:`close`: who comes now waits for it."""
         if self._server is not None:
             self._server.close()
             for socket in self._sockets:
@@ -115,7 +138,21 @@ class SingleInstance(QObject):
                 socket.abort()
             self._sockets.clear()
             self._server = None
+
+    def close(self) -> None:
+        """Let the next start be the first."""
+        self.rest()
         self._lock.unlock()
+
+    def _drop_unwritten(self) -> bool:
+        """Take away a lock that names no process, which Qt would keep for ever; True when it is gone."""
+        path = Path(self._lock.fileName())
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            if found.st_size == 0 and time.time() - found.st_mtime > _UNWRITTEN_S:
+                path.unlink()
+                return True
+        return False
 
     def _on_connection(self) -> None:
         while self._server is not None and (socket := self._server.nextPendingConnection()) is not None:

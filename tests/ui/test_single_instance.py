@@ -15,7 +15,7 @@ import pytest
 from PySide6.QtNetwork import QLocalServer, QLocalSocket
 from pytestqt.qtbot import QtBot
 
-from launcher.ui.single_instance import SingleInstance, Wish
+from launcher.ui.single_instance import Handing, SingleInstance, Wish
 from tests.support.waiting import WaitFor
 
 ROOT = Path(__file__).parents[2]
@@ -25,12 +25,14 @@ _START = """
 import sys
 from pathlib import Path
 from PySide6.QtCore import QCoreApplication
-from launcher.ui.single_instance import SingleInstance, Wish
+from launcher.ui.single_instance import Handing, SingleInstance, Wish
 folder, pulls = Path(sys.argv[1]), tuple(sys.argv[2:])
 instance = SingleInstance(folder)
 if not instance.acquire():
-    print("handed over" if instance.hand_over(Wish(pulls)) else "not heard", flush=True)
-    sys.exit(0)
+    handing = instance.hand_over(Wish(pulls))
+    print(handing.value, flush=True)
+    if handing is not Handing.FIRST:
+        sys.exit(0)
 app = QCoreApplication([])
 assert instance.listen()
 instance.wished.connect(lambda wish: print("wished", *wish.pulls, flush=True))
@@ -79,7 +81,7 @@ def first(tmp_path: Path, qapp: object) -> Iterator[SingleInstance]:
 
 def test_the_second_is_not_the_first(start: Start) -> None:
     assert said(start()) == "first"
-    assert said(start("qwen3:8b", "x")) == "handed over"
+    assert said(start("qwen3:8b", "x")) == "taken"
 
 
 def test_a_wish_arrives_whole(first: SingleInstance, start: Start, qtbot: QtBot) -> None:
@@ -96,7 +98,7 @@ def test_of_many_at_once_one_is_the_first_and_hears_all(start: Start) -> None:
         assert time.monotonic() < deadline_s, "more than one is first"
         time.sleep(0.02)
     firsts = [process for process in many if process.poll() is None]
-    assert [said(process) for process in many if process not in firsts] == ["handed over"] * 5
+    assert [said(process) for process in many if process not in firsts] == ["taken"] * 5
     assert [said(firsts[0]) for _ in range(6)] == ["first", *["wished"] * 5]
 
 
@@ -109,7 +111,7 @@ def test_what_a_crash_leaves_is_no_obstacle(start: Start, tmp_path: Path) -> Non
     assert (tmp_path / "window.lock").exists()
     assert (tmp_path / "window.socket").exists()
     assert said(start()) == "first"
-    assert said(start()) == "handed over"
+    assert said(start()) == "taken"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
@@ -129,6 +131,34 @@ def test_who_ends_leaves_the_place_to_the_next(tmp_path: Path, qapp: object) -> 
         assert instance.acquire()
         assert instance.listen()
         instance.close()
+
+
+@pytest.mark.parametrize("crashed_s", [pytest.param(0, id="in time"), pytest.param(3600, id="an hour ago")])
+def test_a_lock_that_names_nobody_is_in_the_way_for_moments_only(tmp_path: Path, crashed_s: int) -> None:
+    lock = tmp_path / "window.lock"
+    lock.touch()
+    os.utime(lock, (time.time() - crashed_s,) * 2)
+    instance = SingleInstance(tmp_path)
+    assert instance.acquire() is bool(crashed_s)
+    instance.close()
+
+
+def test_who_comes_while_the_first_quits_is_the_next(first: SingleInstance, tmp_path: Path) -> None:
+    heard: list[Wish] = []
+    first.wished.connect(heard.append)
+    first.rest()
+    second = SingleInstance(tmp_path)
+    assert not second.acquire()
+    waits: list[float] = []
+
+    def pause(wait_s: float) -> None:
+        waits.append(wait_s)
+        if len(waits) == 2:
+            first.close()
+
+    assert second.hand_over(Wish(("qwen3:8b",)), pause) is Handing.FIRST
+    assert (len(waits), heard) == (2, [])
+    second.close()
 
 
 def test_two_folders_are_two_places(first: SingleInstance, tmp_path: Path) -> None:
