@@ -375,6 +375,26 @@ async def test_another_address_is_served_anew(launched: Launched) -> None:
     assert server_pids(launched) == []
 
 
+async def test_another_address_starts_nothing_where_nothing_is_to_run(launched: Launched) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        other = f"127.0.0.1:{probe.getsockname()[1]}"
+    choose(launched, on_start="watch")
+    async with window() as opened:
+        await opened.reaches(ServerState.STOPPED)
+        states: list[ServerState] = []
+        opened.store.server_changed.connect(lambda status: states.append(status.state))
+        opened.launcher.deeds["setting_changed"]("address", other)
+        await eventually(
+            lambda: opened.state() is ServerState.STOPPED and other in opened.words("server-facts"),
+            20,
+            "it is watched at the other address",
+        )
+        opened.click("start-button")
+        await opened.reaches(ServerState.RUNNING)
+        assert states.index(ServerState.STOPPED) < states.index(ServerState.STARTING), "not before it was wished"
+
+
 async def test_every_wish_of_every_page_is_a_deed(launched: Launched) -> None:
     """No control is drawn before it works."""
     async with window() as opened:

@@ -30,7 +30,7 @@ from launcher.app.pages import LATER, Pages
 from launcher.app.presence import Presence
 from launcher.app.unexpected import versions
 from launcher.app.wishes import Wishes
-from launcher.domain.server import ServerState, ServerStatus
+from launcher.domain.server import Owner, ServerState, ServerStatus
 from launcher.domain.settings import OnStart, Settings
 from launcher.errors import LauncherError, StorageError
 from launcher.tasks import TaskScope, run_blocking
@@ -215,19 +215,22 @@ class Launcher:
 
     async def _serve(self) -> None:
         """Run the services of one address after the other, until the end."""
-        first = True
+        starts = self._choices.current.on_start is OnStart.START
         while not self._stop.is_set():
             self._reopen.clear()
             try:
-                await self._serve_address(starts=first)
+                starts = await self._serve_address(starts=starts)
             except LauncherError as error:
                 # What cannot even be looked for: an address that is none, folders that cannot be had.
                 self.report(error)
                 self.store.put(_unknown_server(error))
                 await self._until_asked()
-            first = False
 
-    async def _serve_address(self, *, starts: bool) -> None:
+    async def _serve_address(self, *, starts: bool) -> bool:
+        """Run the services of one address until the end, or until there is another; tell whether to start one there.
+
+        What a person has stopped, or wishes to watch only, is not started by another address.
+        """
         from launcher.core import open_core
 
         async with open_core(
@@ -240,7 +243,7 @@ class Launcher:
             self._front.publish(core.supervisor.status)
             deeds = TaskScope(self._on_task_failed)
             self._wishes.serve(core, deeds)
-            if self._choices.current.on_start is OnStart.START or not starts or self._wishes.has_pulls:
+            if starts or self._wishes.has_pulls:
                 core.start_when_seen()
             self._seen = None
             self._on_seen_changed()
@@ -250,6 +253,7 @@ class Launcher:
                 await self._until_asked(services)
                 if services.done():
                     services.result()  # the first failure that nobody expected
+                status = core.supervisor.status
                 await self._leave(core)
             finally:
                 self._wishes.rest()
@@ -257,6 +261,8 @@ class Launcher:
                 await deeds.aclose(_TASKS_S)
                 services.cancel()
                 await asyncio.wait({services}, timeout=_TASKS_S)
+            ran = status.owner is Owner.OURS and status.state is not ServerState.STOPPED
+            return ran or (starts and status.state is not ServerState.STOPPED)
 
     async def _leave(self, core: Core) -> None:
         """Save what is being saved, close the pulls, and stop the server or leave it, as the person has set it."""
