@@ -116,4 +116,6 @@ def _lines() -> list[str]:
     content = sys.stdin.buffer.read(_LARGEST_INPUT_BYTES + 1)
     if len(content) > _LARGEST_INPUT_BYTES:
         raise InvalidInput("What is piped in is too long.", hint="Send it in several parts.")
-    return [line for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
+    # Not splitlines(): a text may hold what Unicode calls a separator of lines.
+    lines = content.decode("utf-8", "replace").split("\n")
+    return [line.removesuffix("\r") for line in lines if line.strip()]
