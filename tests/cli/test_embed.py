@@ -19,7 +19,8 @@ def test_texts_become_vectors(talking: Launched) -> None:
 
 
 def test_each_line_that_is_piped_in_is_a_text(talking: Launched) -> None:
-    ended = talking.run("embed", "--model", "vectors", "--dimensions", "8", piped="one\n\r\n \ntwo\u2028and\x85more\r\n")
+    piped = "one\n\r\n \ntwo\u2028or\x85three\r\n"
+    ended = talking.run("embed", "--model", "vectors", "--dimensions", "8", piped=piped)
     assert [len(vector) for vector in ended.fact["embeddings"]] == [8, 8]
 
 
