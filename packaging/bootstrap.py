@@ -96,6 +96,8 @@ LIBRARY_PACKAGES = {
     "libX11.so.6": ("libx11-6", "libX11"),
     "libXau.so.6": ("libxau6", "libXau"),
     "libXdmcp.so.6": ("libxdmcp6", "libXdmcp"),
+    "libbrotlicommon.so.1": ("libbrotli1", "libbrotli"),
+    "libbrotlidec.so.1": ("libbrotli1", "libbrotli"),
     "libdbus-1.so.3": ("libdbus-1-3", "dbus-libs"),
     "libdrm.so.2": ("libdrm2", "libdrm"),
     "libexpat.so.1": ("libexpat1", "expat"),

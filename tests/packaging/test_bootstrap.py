@@ -309,6 +309,12 @@ def test_libraries_of_one_package_name_it_once() -> None:
     assert bootstrap.packages_for(["libgthread-2.0.so.0", "libglib-2.0.so.0"], bootstrap.DEBIAN)[0] == ["libglib2.0-0"]
 
 
+def test_what_the_libraries_of_a_bare_system_need_is_known_too() -> None:
+    """Where some of its libraries are there, ldd names the brotli that its freetype wants."""
+    needed = ["libbrotlicommon.so.1", "libbrotlidec.so.1", "libfreetype.so.6"]
+    assert bootstrap.packages_for(needed, bootstrap.DEBIAN) == (["libbrotli1", "libfreetype6"], [])
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux only")
 def test_qt_finds_all_its_libraries_here() -> None:
     assert bootstrap.missing_qt_libraries(Path(sys.prefix)) == []
