@@ -90,7 +90,7 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     },
 }
 # One manifest under two names, as in the public registry.
-_ALIASES = {"qwen3:latest": "qwen3:8b", "gemma3:latest": "gemma3:4b"}
+_ALIASES = {"llama3.2:3b": "llama3.2:latest", "qwen3:latest": "qwen3:8b", "gemma3:latest": "gemma3:4b"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,9 +106,10 @@ def test_weights_differ_by_size_so_that_no_scale_passes_for_another() -> None:
     assert len(digests) == 2
 
 
-def test_an_alias_is_the_same_manifest() -> None:
+@pytest.mark.parametrize("names", [("qwen3:8b", "qwen3"), ("llama3.2", "llama3.2:3b")], ids=" ".join)
+def test_an_alias_is_the_same_manifest(names: tuple[str, str]) -> None:
     registry = Registry(parse_script({}))
-    models = [registry.model(ModelName.parse(name)) for name in ("qwen3:8b", "qwen3")]
+    models = [registry.model(ModelName.parse(name)) for name in names]
     assert models[0] is not None
     assert models[1] is not None
     assert models[0].manifest == models[1].manifest
