@@ -206,19 +206,24 @@ _NO_STARTER = (Owner.UNKNOWN, Owner.CONTAINER, Owner.REMOTE)
 
 
 def facts_line(status: ServerStatus, now_s: float) -> str:
-    """``127.0.0.1:11434  ·  Ollama 0.33.0  ·  started by this launcher 2 h 14 min ago``."""
+    """``127.0.0.1:11434  ·  Ollama 0.33.0  ·  started by this launcher 2 h 14 min ago``; the time keeps together."""
     parts = [address_words(status)]
     if status.version:
         parts.append(version_words(status))
     uptime = uptime_words(status, now_s)
     owner = owner_words(status.owner) if status.state in ANSWERING else ""
     if owner and uptime and status.owner not in _NO_STARTER:
-        parts.append(_tr("{owner} {duration} ago").format(owner=owner, duration=uptime))
+        parts.append(_tr("{owner} {duration}\u00a0ago").format(owner=owner, duration=_unbroken(uptime)))
     elif owner:
         parts.append(owner)
         if uptime and status.local:
-            parts.append(_tr("running for {duration}").format(duration=uptime))
+            parts.append(_tr("running for {duration}").format(duration=_unbroken(uptime)))
     return "  ·  ".join(parts)
+
+
+def _unbroken(words: str) -> str:
+    """Words of which none goes to the next line alone: a lone ``s ago`` is no time."""
+    return words.replace(" ", "\u00a0")
 
 
 def version_words(status: ServerStatus) -> str:

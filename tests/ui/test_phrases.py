@@ -176,10 +176,16 @@ def test_the_port_and_the_host_are_named(make_status) -> None:
     assert phrases.address_words(away) == "https://box.example/ollama"
 
 
+UPTIME = "2\u00a0h\u00a014\u00a0min"
+"""No line ends within it: the card folds its facts where it is narrow."""
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        pytest.param({}, "127.0.0.1:11434  ·  Ollama 0.33.0  ·  started by this launcher 2 h 14 min ago", id="ours"),
+        pytest.param(
+            {}, f"127.0.0.1:11434  ·  Ollama 0.33.0  ·  started by this launcher {UPTIME}\u00a0ago", id="ours"
+        ),
         pytest.param({"started_at": None}, "127.0.0.1:11434  ·  Ollama 0.33.0  ·  started by this launcher", id="when"),
         pytest.param({"version": None, "state": ServerState.STOPPED, "owner": None}, "127.0.0.1:11434", id="stopped"),
         pytest.param(
@@ -189,7 +195,7 @@ def test_the_port_and_the_host_are_named(make_status) -> None:
         ),
         pytest.param(
             {"owner": Owner.UNKNOWN},
-            "127.0.0.1:11434  ·  Ollama 0.33.0  ·  not started by this launcher  ·  running for 2 h 14 min",
+            f"127.0.0.1:11434  ·  Ollama 0.33.0  ·  not started by this launcher  ·  running for {UPTIME}",
             id="not ours, since",
         ),
         pytest.param(

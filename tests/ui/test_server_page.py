@@ -147,10 +147,12 @@ def test_stop_is_off_at_once_and_its_focus_comes_back_with_start(
 def test_facts_and_their_uptime(page: ServerPage, store: Store, clock: Clock, qtbot, make_status) -> None:
     store.put(make_status(started_at=NOW_S - 8040))
     facts = page.findChild(QLabel, "server-facts")
-    assert facts.text() == "127.0.0.1:11434  ·  Ollama 0.33.0  ·  started by this launcher 2 h 14 min ago"
+    assert facts.text() == (
+        "127.0.0.1:11434  ·  Ollama 0.33.0  ·  started by this launcher 2\u00a0h\u00a014\u00a0min\u00a0ago"
+    )
 
     clock.now_s += 60
-    qtbot.waitUntil(lambda: "2 h 15 min" in facts.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "2\u00a0h\u00a015\u00a0min" in facts.text(), timeout=5000)
 
 
 def test_nothing_ticks_while_nobody_looks(page: ServerPage, store: Store, make_status) -> None:
