@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import shiboken6
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QPushButton, QWidget
@@ -146,6 +146,14 @@ def test_a_page_that_nobody_sees_draws_when_it_is_seen(page: ModelsPage, store: 
     assert names(page) == ["qwen3:8b", "gemma3:4b", "big:120b-cloud"]
     page.show()
     assert names(page) == ["gemma3:4b"]
+
+
+def test_no_timer_runs_for_a_page_that_nobody_sees(page: ModelsPage, store: Store) -> None:
+    store.put(Models((GEMMA,), ()))
+    store.put(Models((), ()))
+    assert any(timer.isActive() for timer in page.findChildren(QTimer))
+    page.hide()
+    assert not any(timer.isActive() for timer in page.findChildren(QTimer))
 
 
 # Empty places and their next step

@@ -181,6 +181,7 @@ class ModelsPage(QWidget):
 
     def hideEvent(self, event: QHideEvent) -> None:
         self._clock.stop()
+        self._pace.rest()
         super().hideEvent(event)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
