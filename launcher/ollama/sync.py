@@ -287,9 +287,9 @@ class _Work(Generic[R]):
                 try:
                     return self._future.result(_WAKE_S)
                 except TimeoutError:
-                    # Of the work itself, or only of this wait.
+                    # Of the work itself, or only of this wait, at whose end the work may have ended, too.
                     if self._future.done():
-                        raise
+                        return self._future.result()
         except concurrent.futures.CancelledError:
             raise _closed() from None
         except BaseException:

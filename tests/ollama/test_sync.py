@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -241,6 +242,19 @@ def test_where_a_wait_cannot_be_interrupted_it_wakes_now_and_then(
         with pytest.raises(TimedOut):
             client.version(timeout_s=0.03)
     assert asked == 3
+
+
+def test_what_ends_at_the_end_of_a_wait_is_not_late() -> None:
+    class Ending(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            if not self.done():
+                self.set_result(5)
+                raise TimeoutError
+            return super().result(timeout)
+
+    work = object.__new__(sync._Work)
+    work._future = Ending()
+    assert work.result() == 5
 
 
 def test_what_streams_is_a_generator(elsewhere: BlockingPortal) -> None:
