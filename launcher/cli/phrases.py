@@ -22,7 +22,7 @@ _STATES = {
     ServerState.BACKOFF: "Ollama ended by itself at {address} and will be started again.",
     ServerState.FAILED: "Ollama does not run at {address}: it failed.",
     ServerState.PORT_TAKEN: "The port of {address} is used by another program.",
-    ServerState.UNREACHABLE: "No Ollama answers at {address}.",
+    ServerState.UNREACHABLE: "No Ollama server answers at {address}.",
 }
 
 _OWNERS = {
