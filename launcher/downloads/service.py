@@ -131,7 +131,11 @@ class Downloads:
         """Put a download on the list that goes on when a person wishes it. Raises InvalidModelName."""
         parsed = ModelName.parse(name)
         if parsed.key not in self._jobs:
-            self._jobs[parsed.key] = _Job(parsed, False, paused(new_transfer(parsed.display, self._clock())))
+            # How much that is, only the server knows, and it tells it to who goes on.
+            waiting = paused(
+                new_transfer(parsed.display, self._clock()), hint="What has come is kept: it goes on from there."
+            )
+            self._jobs[parsed.key] = _Job(parsed, False, waiting)
             self._show_now()
 
     def cancel(self, name: str) -> None:

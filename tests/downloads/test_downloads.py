@@ -163,6 +163,18 @@ async def test_cancel_and_add_in_one_breath_is_one_new_stream() -> None:
         assert len(stub.streams) == 2
 
 
+async def test_one_of_the_last_time_says_that_what_came_is_kept() -> None:
+    """Its size and its part are not known until it goes on: an empty bar alone would say that all is lost."""
+    async with pull_stub() as stub, working(stub) as (downloads, shown):
+        downloads.offer("small")
+        offered = await shown.until("small:latest", Phase.PAUSED)
+        assert (offered.permille, offered.hint) == (None, "What has come is kept: it goes on from there.")
+        assert downloads.add("small").hint == ""
+        stream = await stub.stream(0)
+        await stream.say(MANIFEST, layer(1000), VERIFYING, WRITING, SUCCESS)
+        assert (await shown.until("small:latest", Phase.DONE)).hint == ""
+
+
 async def test_dismiss_takes_it_off_the_list_and_closes_its_stream() -> None:
     async with pull_stub() as stub, working(stub) as (downloads, shown):
         downloads.add("small")
