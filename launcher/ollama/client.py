@@ -79,9 +79,9 @@ class Client:
     whole answer take ``timeout_s`` for all that is done for it; those that stream take ``silence_s`` for the time
     between two pieces. Idempotent calls are tried again up to ``retries`` times when the connection fails or a gateway
     is unwell; probes that want the truth at once use ``retries=0``, which also means that a busy server is not asked
-    again. ``api_key`` (default ``OLLAMA_API_KEY``) goes along only over https or within this machine. ``trust_env``
-    says whether proxies and certificates named in the environment count; by default they do, except within this
-    machine. ``transport`` is any httpx transport, for tests.
+    again. ``trust_env`` says whether proxies and certificates named in the environment count; by default they do,
+    except within this machine. ``api_key`` (default ``OLLAMA_API_KEY``) goes along only over https, or within this
+    machine where no proxy may be on the way. ``transport`` is any httpx transport, for tests.
 
     A call that names no model gets ``default_model``, else what :meth:`detect_model` finds. What may be done for a call
     that fails, and then makes it again: ``on_unreachable`` is awaited with the address when nothing runs there
@@ -133,7 +133,7 @@ class Client:
         )
         self._transport = make(
             self._address,
-            headers=_headers(self._address, headers or {}, api_key),
+            headers=_headers(self._address, headers or {}, api_key, direct=local and trust_env is not True),
             trust_env=not local if trust_env is None else trust_env,
         )
         self._web_key = _web_key(self._address, api_key)
@@ -1029,9 +1029,12 @@ async def _made(body: Body) -> Mapping[str, object]:
     return await asyncio.to_thread(body) if callable(body) else body
 
 
-def _headers(address: Address, headers: Mapping[str, str], api_key: str | None) -> dict[str, str]:
-    """Add the key where it may go; refuse a key that was given for a way on which others could read it."""
-    safe = address.scheme == "https" or address.connectable.is_loopback
+def _headers(address: Address, headers: Mapping[str, str], api_key: str | None, *, direct: bool) -> dict[str, str]:
+    """Add the key where it may go; refuse a key that was given for a way on which others could read it.
+
+    ``direct``: the way stays within this machine; through a proxy it would not.
+    """
+    safe = address.scheme == "https" or direct
     if not safe and any(name.lower() == "authorization" for name in headers):
         raise InvalidInput(
             f"A key must not be sent to {address.base_url}: others could read it on the way.",

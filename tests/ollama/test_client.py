@@ -215,6 +215,14 @@ def test_a_key_in_a_header_is_refused_where_others_could_read_it() -> None:
         Client("http://example.com", headers={"authorization": "Bearer secret"})
 
 
+@pytest.mark.parametrize(("trust_env", "goes"), [(None, True), (False, True), (True, False)])
+async def test_no_key_goes_in_clear_where_a_proxy_may_be_on_the_way(trust_env: bool | None, goes: bool) -> None:
+    server = Server(good(version="1"))
+    async with Client("127.0.0.1", api_key="secret", trust_env=trust_env, transport=server.transport) as client:
+        await client.version()
+    assert ("Authorization" in server.requests[0].headers) is goes
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_told_and_not_followed(status: int) -> None:
     server = Server(httpx.Response(status, headers={"Location": "http://evil.example/api/version?token=secret"}))
