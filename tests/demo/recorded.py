@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests.support.demo_server import SCALE
+from tests.support.streams import leave
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 TIMEOUT_S = 20.0
@@ -128,12 +129,14 @@ async def pull(
         try:
             async with client.stream("POST", "/api/pull", json=body) as response:
                 assert response.status_code == 200
-                async for text in response.aiter_lines():
+                lines = response.aiter_lines()
+                async for text in lines:
                     seen.lines.append(json.loads(text))
                     if on_line is not None:
                         await on_line(seen)
                     if close_at is not None and seen.fractions and seen.fractions[-1] >= close_at:
                         seen.end = "closed by client"
+                        await leave(response, lines)
                         return seen
             seen.end = "complete"
         except httpx.TransportError as error:

@@ -17,6 +17,7 @@ from launcher.demo.script import InvalidScript
 from launcher.demo.script_file import parse_script
 from tests.demo.recorded import MID, MODELS, QUICK_BYTES_PER_S, TINY, pull, recording, talk_to
 from tests.support.demo_server import DemoServer
+from tests.support.streams import leave
 
 SCRIPT: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S, "tokens_per_s": 2000}
 CHAT = {"model": TINY, "messages": [{"role": "user", "content": "hi"}]}
@@ -120,10 +121,12 @@ async def test_bodies_without_end_stop_when_nobody_reads(tmp_path: Path, fault: 
     size_bytes = 0
     async with server_with(tmp_path, {"fault": fault, "after_tokens": 2}) as client:
         async with asyncio.timeout(10), client.stream("POST", "/api/chat", json=CHAT) as response:
-            async for data in response.aiter_bytes():
+            pieces = response.aiter_bytes()
+            async for data in pieces:
                 size_bytes += len(data)
                 if size_bytes > 200_000:
                     break
+            await leave(response, pieces)
         assert (await client.post("/api/chat", json=CHAT)).status_code == 200
     assert size_bytes > 200_000
 

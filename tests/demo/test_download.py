@@ -26,6 +26,7 @@ from tests.demo.recorded import (
     weights_of,
 )
 from tests.support.demo_server import SCALE, DemoServer
+from tests.support.streams import leave
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -147,9 +148,11 @@ async def test_leaving_while_it_verifies_does_not_stop_it(tmp_path: Path) -> Non
     async with server(tmp_path, hash_bytes_per_s=2_000_000_000 * SCALE) as demo, talk_to(demo.base_url) as client:
         body = {"model": BIG, "insecure": True}
         async with client.stream("POST", "/api/pull", json=body) as response:
-            async for text in response.aiter_lines():
+            lines = response.aiter_lines()
+            async for text in lines:
                 if json.loads(text)["status"] == "verifying sha256 digest":
                     break
+            await leave(response, lines)
         manifest = demo.models_dir / "manifests" / "localhost:5005" / "library" / "big" / "latest"
         assert not manifest.exists()
         await eventually(manifest.exists)

@@ -18,6 +18,7 @@ import pytest
 from tests.demo.comparing import differences, shape
 from tests.demo.recorded import MID, MODELS, QUICK_BYTES_PER_S, TINY, pull, recording, talk_to
 from tests.support.demo_server import SCALE, DemoServer
+from tests.support.streams import leave
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -161,8 +162,10 @@ async def test_a_chat_cut_by_either_side(tmp_path: Path) -> None:
     async with server_with(tmp_path, TINY, tokens_per_s=100) as (demo, client):
         body = {"model": TINY, "prompt": "x"}
         async with client.stream("POST", "/api/generate", json=body) as response:
-            async for _ in response.aiter_lines():
+            lines = response.aiter_lines()
+            async for _ in lines:
                 break
+            await leave(response, lines)
         await eventually(lambda: '"/api/generate"' in demo.log_text())
         assert await loaded(client) == [f"{TINY}:latest"]
 

@@ -18,6 +18,7 @@ from launcher.demo.schema import Material, example
 from tests.demo.comparing import ask, differences
 from tests.demo.recorded import EMBED, MODELS, QUICK_BYTES_PER_S, TINY, pull, talk_to
 from tests.support.demo_server import DemoServer
+from tests.support.streams import leave
 from tests.support.waiting import eventually
 
 SCRIPT: dict[str, Any] = {"models": MODELS, "rate_bytes_per_s": QUICK_BYTES_PER_S, "tokens_per_s": 1000}
@@ -225,10 +226,12 @@ async def test_closing_the_connection_stops_the_model(tmp_path: Path) -> None:
     async with server_with(tmp_path, TINY, tokens_per_s=10) as (demo, client):
         body = {"model": TINY, "messages": [user("x")]}
         async with client.stream("POST", "/api/chat", json=body) as response:
-            async for _ in response.aiter_lines():
+            lines = response.aiter_lines()
+            async for _ in lines:
                 came += 1
                 if came == 3:
                     break
+            await leave(response, lines)
         await eventually(lambda: 'msg="generation stopped"' in demo.log_text())
         (found,) = re.findall(r'msg="generation stopped" model=\S+ tokens=(\d+) reason=(.*)', demo.log_text())
     assert came <= int(found[0]) <= came + 2
