@@ -304,7 +304,8 @@ def describe(transfer: Transfer) -> str:
     """Phase, share, sizes, speed and time left, as far as they are known."""
     words = _PHASES[transfer.phase]
     if transfer.phase is Phase.DONE:
-        return f"{words} ({format_bytes(transfer.total_bytes)})" if transfer.total_bytes else words
+        whole = transfer.total_bytes if not transfer.total_is_so_far else None
+        return f"{words} ({format_bytes(whole)})" if whole else words
     if transfer.phase is Phase.STALLED and transfer.permille is not None:
         return f"stalled at {format_percent(transfer.permille)}: nothing has come for a while"
     if transfer.phase in (Phase.PULLING, Phase.PAUSED) and transfer.permille is not None:

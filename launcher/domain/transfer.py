@@ -235,7 +235,8 @@ def fold(transfer: Transfer, line: PullLine, now_s: float, *, stalled_after_s: f
         return _past_the_bytes(transfer, Phase.WRITING)
     if status == "success":
         finished = _past_the_bytes(transfer, Phase.DONE)
-        return replace(finished, permille=1000, total_bytes=finished.completed_bytes or None, total_is_so_far=False)
+        # Without the manifest it stays a total so far: small layers come without a line of their own.
+        return replace(finished, permille=1000, total_bytes=finished.completed_bytes or None)
     return transfer
 
 

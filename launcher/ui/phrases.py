@@ -280,7 +280,12 @@ def transfer_words(transfer: Transfer) -> str:
 
 
 def amount_words(transfer: Transfer) -> str:
-    """``1.2 of 2.0 GB``, ``2.0 GB`` before and after, ``1.2 GB of more than 2.0 GB`` while sizes are coming in."""
+    """``1.2 of 2.0 GB``, ``2.0 GB`` before and after, ``1.2 GB of more than 2.0 GB`` while sizes are coming in.
+
+    Nothing at the end of a download of which only a part was ever told.
+    """
+    if transfer.phase is Phase.DONE and transfer.total_is_so_far:
+        return ""
     total = size_text(transfer.total_bytes) if transfer.total_bytes is not None else ""
     done = size_text(transfer.completed_bytes)
     if not total:

@@ -129,6 +129,11 @@ def test_success_is_done() -> None:
     assert transfer.completed_bytes == transfer.total_bytes == 1000
 
 
+def test_at_the_end_without_the_manifest_the_size_is_not_claimed_to_be_whole() -> None:
+    transfer = told(MANIFEST, layer_line("small", 240, 240), VERIFYING, WRITING, SUCCESS)
+    assert (transfer.phase, transfer.permille, transfer.total_is_so_far) == (Phase.DONE, 1000, True)
+
+
 def test_a_model_so_small_that_no_layer_speaks_is_done_all_the_same() -> None:
     transfer = told(MANIFEST, VERIFYING, WRITING, SUCCESS)
     assert (transfer.phase, transfer.permille, transfer.total_bytes) == (Phase.DONE, 1000, None)

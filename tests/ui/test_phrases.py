@@ -263,6 +263,11 @@ def test_the_reason_is_part_of_the_words(make_transfer) -> None:
         pytest.param(
             {"phase": Phase.DONE, "completed_bytes": 2_000_000_000, "total_bytes": 2_000_000_000}, "2.0 GB", id="done"
         ),
+        pytest.param(
+            {"phase": Phase.DONE, "completed_bytes": 240, "total_bytes": 240, "total_is_so_far": True},
+            "",
+            id="done, of which only a part was told",
+        ),
     ],
 )
 def test_amounts(members: dict[str, object], words: str, make_transfer) -> None:
