@@ -268,9 +268,12 @@ class Rescue:
         """Tell what is in memory; None when that cannot be had now."""
         try:
             async with asyncio.timeout(_LOOK_S):
-                return (await self._server.ps()).models
+                models = (await self._server.ps()).models
         except (OllamaError, TimeoutError):
             return None
+        # What has left is not ours when somebody else loads it again.
+        self.memory.ours &= {model_key(model.name) for model in models}
+        return models
 
     async def named_context(self, model: str) -> int | None:
         """Tell the context that the model itself names, else the one it was trained with; None: not known."""

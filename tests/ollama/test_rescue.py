@@ -489,6 +489,17 @@ async def test_what_was_unloaded_since_is_not_ours_any_more() -> None:
     assert server.leaving == []
 
 
+async def test_what_left_by_itself_is_not_ours_when_somebody_loads_it_again() -> None:
+    server = Ollama(answer(), answer(), NO_MEMORY)
+    async with server.client() as client:
+        await client.prewarm("mine")
+        await client.chat("m", HELLO, recover=True)  # looks, and "mine" has left
+        server.loaded = ["mine:latest"]
+        with pytest.raises(Refused):
+            await client.chat("m", HELLO, recover=Recovery(least_context=8192))
+    assert server.leaving == []
+
+
 async def test_it_is_waited_until_they_are_gone_but_not_for_ever() -> None:
     server = Ollama(answer(), NO_MEMORY, answer())
     async with server.client() as client:
