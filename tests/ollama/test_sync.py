@@ -279,6 +279,7 @@ def test_an_error_comes_after_all_that_came_before_it(elsewhere: BlockingPortal)
     assert caught.value.partial == "".join(seen)
 
 
+@pytest.mark.blocks_loop("30 MB at once, and three threads that compute share one interpreter lock")
 def test_one_who_reads_slowly_is_waited_for(elsewhere: BlockingPortal) -> None:
     """Memory is bounded: the server is stopped by its full socket while nobody asks for more."""
     sent = 0
