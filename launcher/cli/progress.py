@@ -80,18 +80,47 @@ def amount(completed_bytes: int, total_bytes: int) -> str:
     return f"{percent} % ({format_bytes(completed_bytes)} of {format_bytes(total_bytes)})"
 
 
+class BarScreen:
+    """The bars at the foot of a terminal, from the first one on: a name, the bar, and what ``texts`` say of a task."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = texts
+        self._progress: Progress | None = None
+
+    def opened(self) -> Progress:
+        if self._progress is None:
+            # Imported for a terminal only: it costs as much as all else together.
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                *(TextColumn(text, markup=False) for text in self._texts),
+                auto_refresh=False,
+            )
+            self._progress.start()
+        return self._progress
+
+    def close(self) -> None:
+        """Leave the screen as it should be found. May be called twice."""
+        progress, self._progress = self._progress, None
+        if progress is not None:
+            with output.told_when_broken():
+                progress.stop()
+
+
 class _Bars:
     """A bar for each step that has a size, a line for each other."""
 
     def __init__(self) -> None:
-        self._progress: Progress | None = None
+        self._screen = BarScreen("{task.fields[words]}")
         self._bars: dict[str, TaskID] = {}
         self._last = ""
 
     def show(self, status: str, completed_bytes: int | None, total_bytes: int | None, digest: str) -> None:
         status = output.harmless(status)
         with output.told_when_broken():
-            progress = self._opened()
+            progress = self._screen.opened()
             if not total_bytes:
                 if status not in (self._last, _LAST):
                     progress.console.print(status, markup=False, highlight=False)
@@ -105,21 +134,4 @@ class _Bars:
             progress.refresh()
 
     def close(self) -> None:
-        progress, self._progress = self._progress, None
-        if progress is not None:
-            with output.told_when_broken():
-                progress.stop()
-
-    def _opened(self) -> Progress:
-        if self._progress is None:
-            # Imported for a terminal only: it costs as much as all else together.
-            from rich.progress import BarColumn, Progress, TextColumn
-
-            self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=30),
-                TextColumn("{task.fields[words]}", markup=False),
-                auto_refresh=False,
-            )
-            self._progress.start()
-        return self._progress
+        self._screen.close()

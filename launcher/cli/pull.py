@@ -15,6 +15,7 @@ import click
 from launcher.cli import output
 from launcher.cli.failures import Exit
 from launcher.cli.notices import tell_notice, warn_of_address
+from launcher.cli.progress import BarScreen
 from launcher.cli.run import run
 from launcher.cli.session import Session, shared_options
 from launcher.domain.names import ModelName
@@ -23,7 +24,7 @@ from launcher.domain.transfer import Phase, Transfer, Trouble
 from launcher.domain.units import format_bytes, format_duration, format_percent, format_rate
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from launcher.core import Core
 
@@ -332,11 +333,11 @@ class BarView:
     """A bar for each model, on a terminal."""
 
     def __init__(self) -> None:
-        self._progress: Progress | None = None
+        self._screen = BarScreen("{task.fields[percent]:>7}", "{task.fields[words]}")
         self._bars: dict[str, TaskID] = {}
 
     def show(self, transfer: Transfer) -> None:
-        progress = self._opened()
+        progress = self._screen.opened()
         bar = self._bars.get(transfer.model)
         if bar is None:
             bar = self._bars[transfer.model] = progress.add_task(transfer.model, total=None, words="", percent="")
@@ -355,22 +356,4 @@ class BarView:
             progress.refresh()
 
     def close(self) -> None:
-        progress, self._progress = self._progress, None
-        if progress is not None:
-            with output.told_when_broken():
-                progress.stop()
-
-    def _opened(self) -> Progress:
-        if self._progress is None:
-            # Imported for a terminal only: it costs as much as all else together.
-            from rich.progress import BarColumn, Progress, TextColumn
-
-            self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=30),
-                TextColumn("{task.fields[percent]:>7}", markup=False),
-                TextColumn("{task.fields[words]}", markup=False),
-                auto_refresh=False,
-            )
-            self._progress.start()
-        return self._progress
+        self._screen.close()
