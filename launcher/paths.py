@@ -11,6 +11,7 @@ each call, so that a test or a user can move everything by two environment varia
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -65,6 +66,28 @@ def ensure_dir(path: Path) -> Path:
             hint="Check who may write there, or name another folder in LAUNCHER_CONFIG_DIR and LAUNCHER_STATE_DIR.",
         ) from error
     return path
+
+
+def write_whole(path: Path, content: bytes, *, synced: bool = False) -> None:
+    """Write a file that only its owner can read, as a whole or not at all. Raises OSError; leaves nothing behind then.
+
+    ``synced``: it is on the disk before it takes the place of what was there.
+    """
+    import tempfile  # not needed for the first paint
+
+    # mkstemp makes it 0600.
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def resource(name: str) -> Path:

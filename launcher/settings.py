@@ -7,12 +7,10 @@ declared in :mod:`launcher.domain.settings`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import stat
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from launcher.domain.settings import (
     written_settings,
 )
 from launcher.errors import StorageError, sentence
-from launcher.paths import config_dir, ensure_dir
+from launcher.paths import config_dir, ensure_dir, write_whole
 
 FILE_NAME = "settings.json"
 
@@ -147,19 +145,9 @@ class SettingsStorage:
         target = Path(os.path.realpath(self.path))
         content = json.dumps(raw, indent=2, ensure_ascii=False) + "\n"
         ensure_dir(target.parent)
-        temporary = ""
         try:
-            # mkstemp makes it 0600.
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
+            write_whole(target, content.encode("utf-8", "surrogatepass"), synced=True)
         except OSError as error:
-            if temporary:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
             raise StorageError(
                 sentence("The settings cannot be saved in {parent}.", parent=target.parent),
                 detail=str(error),

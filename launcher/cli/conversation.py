@@ -7,7 +7,6 @@ back. No failure ends the conversation: it is told, and the next line is read.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -232,16 +231,9 @@ def _path_of(name: str, command: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.replace(temporary, path)
+        paths.write_whole(path, text.encode("utf-8", "replace"))
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
         raise StorageError(
             f"The file {path} cannot be written: {error.strerror or error}.", detail=str(error)
         ) from error

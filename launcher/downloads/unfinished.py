@@ -10,14 +10,13 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from launcher.domain.names import InvalidModelName, ModelName
 from launcher.domain.transfer import Phase, Transfer, Trouble
+from launcher.paths import write_whole
 from launcher.tasks import run_blocking
 
 _log = logging.getLogger(__name__)
@@ -52,17 +51,10 @@ class UnfinishedFile:
         """Remember these and no others for ``server``."""
         kept = {**self._read(), server: list(names)}
         content = json.dumps({key: value for key, value in kept.items() if value}, indent=2, ensure_ascii=False) + "\n"
-        temporary = ""
         try:
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
-                file.write(content)
-            os.replace(temporary, self._path)
+            write_whole(self._path, content.encode("utf-8", "surrogatepass"))
         except OSError as error:
             _log.warning("the names of unfinished downloads were not kept: %s", error)
-            if temporary:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
 
     def _read(self) -> dict[str, list[str]]:
         try:
